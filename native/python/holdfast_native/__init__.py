@@ -1,0 +1,1 @@
+"""What touches every byte of Holdfast: chunk engine, block protocol, Raft core."""
