@@ -1,0 +1,1 @@
+"""gRPC contracts of Holdfast; the generated modules are built, not committed."""
