@@ -1,0 +1,544 @@
+"""Types of the compiled module. One section per native crate; shared errors first."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal, final
+
+class NativeError(Exception):
+    """Root of every error that the native module raises."""
+
+# --------------------------------------------------------------------------- raft
+#
+# The Raft core is pure: `RaftCore` does no I/O, reads no clock and draws no randomness that the
+# host did not seed. `RaftLog` (disk) and `RaftMemoryLog` (its twin, for simulation) persist.
+# One turn of the host's loop, on one thread:
+#
+#     effects = core.ready()
+#     while effects is not None:
+#         send(effects.messages)                  # may go out before anything is persisted
+#         install(effects.snapshot)               # state machine first, if there is one
+#         log.persist(effects)                    # one write batch, one sync for all proposals
+#         send(effects.messages_after_persist)    # never before the line above returned
+#         core.advance(effects.number)
+#         apply(effects.committed)                # configuration entries: also
+#                                                 # core.apply_configuration_change(entry.index)
+#         core.advance_apply(last_applied_index)
+#         effects = core.ready()
+#
+# Between `ready()` returning effects and `advance()` no other input may be given: queue it. That
+# queue is the group commit: what gathers during one sync goes into the next batch.
+
+class RaftError(NativeError):
+    """A `RaftCore` call was refused; the message says why and what to do."""
+
+class NotLeaderError(RaftError):
+    """Only the leader can do this. `leader` is its id, or None while nobody is known to lead."""
+
+    leader: int | None
+
+class LeaderNotReadyError(RaftError):
+    """The new leader has committed nothing in its term yet; retry after a few ticks."""
+
+class ProposalDroppedError(RaftError):
+    """The proposal was not appended (uncommitted bytes at their limit, or leadership is being
+    handed over). It has no effect and may be retried."""
+
+class ConfigurationChangeError(RaftError):
+    """The membership change is impossible now (another is pending, would remove the leader, would
+    leave no voter) or names members that do not fit."""
+
+class RaftMessageError(RaftError):
+    """The bytes are no Raft message, or it is meant for another member or of a local kind."""
+
+class MemberOutdatedError(RaftError):
+    """This member acknowledged entries that its log no longer holds (a wiped or replaced disk).
+    Remove it from the cluster and let it join under a new id."""
+
+class RaftStateError(RaftError):
+    """The recovered state contradicts itself, or calls came in an impossible order."""
+
+class RaftLogError(NativeError):
+    """The log could not do what was asked; the message names the directory and the cause."""
+
+class RaftLogCorruptError(RaftLogError):
+    """Synced records are missing or unreadable. Do not start from this directory: remove the
+    member and let it join again."""
+
+class RaftLogInUseError(RaftLogError):
+    """Another process holds the directory."""
+
+class RaftLogClosedError(RaftLogError):
+    """The log was closed, or an earlier sync failed so that what is on disk is unknown."""
+
+@final
+class RaftConfig:
+    """Settings of one member; `election_ticks`, `heartbeat_ticks` must agree between members.
+
+    Raises `ValueError` when a value is out of its range.
+    """
+
+    def __new__(
+        cls,
+        member_id: int,
+        *,
+        election_ticks: int = 10,
+        heartbeat_ticks: int = 1,
+        messages_inflight_max: int = 256,
+        message_bytes_max: int = 1 << 20,
+        uncommitted_bytes_max: int = 64 << 20,
+        committed_bytes_per_ready_max: int = 16 << 20,
+        entry_bytes_max: int = 8 << 20,
+    ) -> RaftConfig: ...
+    @property
+    def member_id(self) -> int:
+        """Non-zero, unique in the cluster, never reused for a member with another disk."""
+    @property
+    def election_ticks(self) -> int:
+        """Ticks without a leader before an election; each draw is in [this, 2 * this)."""
+    @property
+    def heartbeat_ticks(self) -> int:
+        """Ticks between a leader's heartbeats; less than `election_ticks`."""
+    @property
+    def messages_inflight_max(self) -> int:
+        """Append messages to one follower that may be unanswered."""
+    @property
+    def message_bytes_max(self) -> int:
+        """Entry bytes in one append message (one larger entry still goes alone)."""
+    @property
+    def uncommitted_bytes_max(self) -> int:
+        """Proposed, uncommitted bytes beyond which proposals are dropped."""
+    @property
+    def committed_bytes_per_ready_max(self) -> int:
+        """Bytes of committed entries in one `RaftEffects`."""
+    @property
+    def entry_bytes_max(self) -> int:
+        """Bytes of one proposal, context included."""
+
+@final
+class RaftConfiguration:
+    """Who votes. Frozen; compares by value."""
+
+    def __new__(
+        cls,
+        voters: Sequence[int],
+        learners: Sequence[int] = (),
+        voters_outgoing: Sequence[int] = (),
+        learners_next: Sequence[int] = (),
+        auto_leave: bool = False,
+    ) -> RaftConfiguration: ...
+    @staticmethod
+    def decode(data: bytes) -> RaftConfiguration:
+        """From `encode()`'s bytes (protobuf). Raises `RaftMessageError`."""
+    def encode(self) -> bytes:
+        """A protobuf ConfState, equal for equal configurations."""
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """Sorted ids."""
+    @property
+    def learners(self) -> tuple[int, ...]:
+        """Sorted ids."""
+    @property
+    def voters_outgoing(self) -> tuple[int, ...]:
+        """Sorted ids of the old half; not empty only in a joint configuration."""
+    @property
+    def learners_next(self) -> tuple[int, ...]:
+        """Sorted ids that become learners when the joint configuration is left."""
+    @property
+    def auto_leave(self) -> bool:
+        """The leader leaves the joint configuration by itself."""
+    @property
+    def joint(self) -> bool:
+        """A change is half done: both halves must agree."""
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class RaftRecovered:
+    """What a log holds after a restart; input of `RaftCore`."""
+
+    def __new__(
+        cls,
+        hard_state: bytes,
+        configuration: RaftConfiguration,
+        snapshot_index: int,
+        snapshot_term: int,
+        entries: Sequence[tuple[int, int, bytes]],
+    ) -> RaftRecovered: ...
+    @staticmethod
+    def bootstrap(voters: Sequence[int]) -> RaftRecovered:
+        """A new cluster's first state: index 1, term 1, committed, with these voters and no entry.
+        Every founding member starts from the same one; a member that joins later starts from
+        `RaftRecovered.empty()` and is sent a snapshot."""
+    @staticmethod
+    def empty() -> RaftRecovered:
+        """A member that knows nothing and waits to be added by a leader."""
+    @property
+    def hard_state(self) -> bytes:
+        """Term, vote, commit (protobuf HardState); empty when never written."""
+    @property
+    def configuration(self) -> RaftConfiguration:
+        """In force at `snapshot_index`."""
+    @property
+    def snapshot_index(self) -> int:
+        """The last index that is compacted away; 0 in an empty log, 1 in a bootstrapped one."""
+    @property
+    def snapshot_term(self) -> int:
+        """Term of the entry at `snapshot_index`."""
+    @property
+    def entries(self) -> list[tuple[int, int, bytes]]:
+        """(index, term, protobuf Entry), contiguous from `snapshot_index + 1`."""
+    @property
+    def first_index(self) -> int:
+        """`snapshot_index + 1`."""
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry, or `snapshot_index` without entries."""
+    @property
+    def commit(self) -> int:
+        """Committed index in the hard state; may lag what was applied."""
+    @property
+    def is_empty(self) -> bool:
+        """Neither bootstrapped nor joined."""
+
+@final
+class RaftMessage:
+    """One message between members; `data` is what goes over the wire (protobuf)."""
+
+    @staticmethod
+    def parse(data: bytes) -> RaftMessage:
+        """Reads the envelope of received bytes. Raises `RaftMessageError`.
+
+        A host fetches the state machine's copy that `snapshot_data` describes BEFORE it gives a
+        snapshot message to `RaftCore.step`, so that installing it takes no time."""
+    @property
+    def sender(self) -> int: ...
+    @property
+    def to(self) -> int: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def kind(self) -> str:
+        """append, append_response, heartbeat, heartbeat_response, vote, vote_response, pre_vote,
+        pre_vote_response, snapshot, read_index, read_index_response, timeout_now, ..."""
+    @property
+    def snapshot_index(self) -> int | None:
+        """Index of the snapshot for kind snapshot. After sending one the host MUST call
+        `report_snapshot(to, ok)`: until then nothing else is sent to that member."""
+    @property
+    def snapshot_data(self) -> bytes | None:
+        """The descriptor given to `provide_snapshot`, for kind snapshot."""
+    @property
+    def data(self) -> bytes: ...
+
+@final
+class RaftEntry:
+    """One committed entry."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def kind(self) -> Literal["normal", "configuration"]:
+        """An entry of kind configuration must be given to `apply_configuration_change`."""
+    @property
+    def context(self) -> bytes:
+        """As proposed; empty on the entry a new leader appends."""
+    @property
+    def data(self) -> bytes:
+        """As proposed. A normal entry with neither data nor context is a new leader's: it changes
+        nothing but the applied index."""
+
+@final
+class RaftSnapshot:
+    """A snapshot to install: the state machine's content is found through `data`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def configuration(self) -> RaftConfiguration: ...
+    @property
+    def data(self) -> bytes:
+        """Descriptor given to `provide_snapshot` on the leader: small and opaque here."""
+
+@final
+class RaftSoftState:
+    """Who this member is and whom it follows; never persisted."""
+
+    @property
+    def role(self) -> Literal["follower", "pre_candidate", "candidate", "leader"]: ...
+    @property
+    def leader(self) -> int | None: ...
+
+@final
+class RaftEffects:
+    """Everything the host must do now; then `RaftCore.advance(number)`."""
+
+    @property
+    def number(self) -> int:
+        """Give it to `advance`."""
+    @property
+    def hard_state(self) -> bytes | None:
+        """To persist together with `entries`, when it changed."""
+    @property
+    def entries(self) -> list[tuple[int, int, bytes]]:
+        """(index, term, protobuf Entry) to append. An index already in the log replaces that entry
+        and everything after it."""
+    @property
+    def entry_count(self) -> int:
+        """len(entries) without building the list."""
+    @property
+    def must_sync(self) -> bool:
+        """Whether persisting must reach the disk before `messages_after_persist` and `advance`.
+        False when only the commit index moved."""
+    @property
+    def snapshot(self) -> RaftSnapshot | None:
+        """To install BEFORE `entries`; it replaces the whole log. Order: install the state machine
+        durably, then `log.persist`: the log then no longer holds what came before."""
+    @property
+    def messages(self) -> list[RaftMessage]:
+        """May be sent at once, before anything is persisted (a leader's: disks work in parallel)."""
+    @property
+    def messages_after_persist(self) -> list[RaftMessage]:
+        """PERSIST BEFORE YOU SEND: they promise what `hard_state` and `entries` say. Sending one
+        whose state a crash forgets can elect two leaders or lose a committed entry."""
+    @property
+    def committed(self) -> list[RaftEntry]:
+        """To apply in order, each once; already persisted here and on a quorum."""
+    @property
+    def read_states(self) -> list[tuple[bytes, int]]:
+        """(context of `read_index`, index): the read may be served once `index` is applied."""
+    @property
+    def soft_state(self) -> RaftSoftState | None:
+        """Role and leader when they changed. Leadership lost: proposals not yet committed are
+        *unknown*, they may still commit."""
+    @property
+    def snapshot_wanted(self) -> list[tuple[int, int]]:
+        """(member id, index): that member lags behind the log. Call `provide_snapshot` with an
+        index of at least this one; asked again until then."""
+
+@final
+class RaftProgress:
+    """How far one member is, as its leader sees it."""
+
+    @property
+    def member_id(self) -> int: ...
+    @property
+    def matched(self) -> int:
+        """Highest index known to be persisted there."""
+    @property
+    def next_index(self) -> int: ...
+    @property
+    def state(self) -> Literal["probe", "replicate", "snapshot"]: ...
+    @property
+    def recently_active(self) -> bool:
+        """Heard of within the last election timeout."""
+    @property
+    def learner(self) -> bool: ...
+
+@final
+class RaftStatus:
+    """One look at a member."""
+
+    @property
+    def member_id(self) -> int: ...
+    @property
+    def role(self) -> Literal["follower", "pre_candidate", "candidate", "leader"]: ...
+    @property
+    def leader(self) -> int | None: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def vote(self) -> int | None: ...
+    @property
+    def commit(self) -> int: ...
+    @property
+    def applied(self) -> int: ...
+    @property
+    def first_index(self) -> int:
+        """Lowest index still in the in-memory window."""
+    @property
+    def last_index(self) -> int: ...
+    @property
+    def window_bytes(self) -> int:
+        """Entry bytes held in memory since the last compaction."""
+    @property
+    def election_timeout_ticks(self) -> int: ...
+    @property
+    def configuration(self) -> RaftConfiguration: ...
+    @property
+    def transferee(self) -> int | None:
+        """Whom leadership is being handed to."""
+    @property
+    def progress(self) -> list[RaftProgress]:
+        """Of every member, by id; empty unless leader."""
+
+@final
+class RaftCompaction:
+    """Where the log now begins; give it to `RaftLog.compact_to`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def configuration(self) -> RaftConfiguration: ...
+
+@final
+class RaftCore:
+    """One member's Raft state machine (tikv raft; pre-vote and check-quorum on). Pure.
+
+    Same construction and same inputs in the same order give the same effects. All calls from one
+    thread at a time. Every method except `ready`, `advance`, `advance_apply`,
+    `apply_configuration_change`, `status` raises `RaftStateError` while effects wait for
+    `advance`.
+    """
+
+    def __new__(
+        cls, config: RaftConfig, recovered: RaftRecovered, *, applied: int, seed: int
+    ) -> RaftCore:
+        """`applied`: what the state machine durably holds, at least `recovered.snapshot_index`
+        (0 for an empty log, 1 right after bootstrap). `seed` (u64): the only source of election
+        timeouts; it must differ between members and between two starts of one member (read
+        contexts are told apart by it). The configuration at `applied` is computed from the log.
+
+        Raises `RaftStateError` if the parts do not fit, such as entries lost behind `applied`."""
+    def tick(self) -> None:
+        """One unit of the host's clock."""
+    def step(self, message: bytes) -> None:
+        """A message from another member. Raises `RaftMessageError`, `MemberOutdatedError`."""
+    def propose(self, context: bytes, data: bytes) -> tuple[int, int]:
+        """Appends one entry on the leader; returns its (index, term). It is committed when an
+        entry of that index AND term is in `committed`; another term at that index means it was
+        lost. Raises `NotLeaderError`, `ProposalDroppedError`."""
+    def propose_configuration_change(
+        self,
+        changes: Sequence[tuple[Literal["add_voter", "add_learner", "remove"], int]],
+        *,
+        context: bytes = b"",
+        joint: bool = False,
+    ) -> tuple[int, int]:
+        """Several changes, or `joint=True`, go through joint consensus, which the leader leaves by
+        itself. Adding a learner as voter promotes it. Returns (index, term) like `propose`.
+        Raises `NotLeaderError`, `ConfigurationChangeError`, `ProposalDroppedError`."""
+    def apply_configuration_change(self, index: int) -> RaftConfiguration:
+        """Must be called once for each committed entry of kind configuration, in order, when the
+        host applies it. Returns the configuration now in force."""
+    def read_index(self, context: bytes) -> None:
+        """Asks for a linearizable read point; works on followers too. The answer comes in
+        `read_states` with this context, or never (lost message, leader change): the host has a
+        deadline and asks again. Raises `NotLeaderError` (no leader known), `LeaderNotReadyError`."""
+    def transfer_leader(self, member_id: int) -> None:
+        """Starts handing leadership over; given up after one election timeout. Proposals are
+        dropped meanwhile. Raises `NotLeaderError`, `ConfigurationChangeError` for a non-voter."""
+    def campaign(self) -> None:
+        """Starts an election now (with pre-vote)."""
+    def set_election_timeout(self, ticks: int) -> None:
+        """Overrides the current draw until the next one. Raises `ValueError` outside
+        [election_ticks, 2 * election_ticks)."""
+    def report_unreachable(self, member_id: int) -> None:
+        """A message to that member was not delivered; the leader probes it again."""
+    def report_snapshot(self, member_id: int, ok: bool) -> None:
+        """What became of a snapshot message that was sent to that member."""
+    def provide_snapshot(self, index: int, data: bytes) -> None:
+        """Offers a snapshot of the state machine as of `index` (compacted < `index` <= applied is
+        the useful range; the compaction point itself is accepted). `data` is a small descriptor:
+        where the receiver fetches the real copy. Raises `RaftStateError` outside the range,
+        `ValueError` if `data` is longer than 64 KiB."""
+    def compact(self, index: int) -> RaftCompaction:
+        """Forgets entries up to and including `index` (<= applied). The state machine must be
+        synced at `index` or later. Members that need them get a snapshot. An index already
+        compacted changes nothing. Raises `RaftStateError` beyond applied."""
+    def ready(self) -> RaftEffects | None:
+        """What must be done, or None."""
+    def advance(self, number: int) -> None:
+        """The effects of that number are persisted and their messages sent."""
+    def advance_apply(self, index: int) -> None:
+        """The state machine holds everything up to `index`. Raises `RaftStateError` if that passes
+        over a configuration entry, or beyond what was handed out."""
+    def has_ready(self) -> bool:
+        """Whether `ready` would return effects."""
+    def configuration(self) -> RaftConfiguration:
+        """In force at the applied index."""
+    def status(self) -> RaftStatus: ...
+    @property
+    def is_leader(self) -> bool: ...
+    @property
+    def leader(self) -> int | None: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def applied(self) -> int: ...
+
+@final
+class RaftLog:
+    """One member's durable log in raft-engine. Calls release the GIL and are serialised.
+
+    A record that was torn by a crash at the end of the log is dropped at open: it was never
+    acknowledged. Everything that a synced `persist` or `append` returned from is recovered.
+    """
+
+    @staticmethod
+    def open(
+        directory: str | os.PathLike[str],
+        *,
+        file_bytes: int = 16 << 20,
+        purge_bytes: int = 128 << 20,
+    ) -> RaftLog:
+        """Opens or creates. Log files have `file_bytes` each; beyond `purge_bytes` in all, files
+        are reclaimed by `compact_to`. Raises `RaftLogCorruptError`, `RaftLogInUseError`,
+        `RaftLogError`."""
+    def recovered(self) -> RaftRecovered:
+        """What the log holds now (read from disk: call it once, at start)."""
+    def bootstrap(self, voters: Sequence[int]) -> None:
+        """Writes `RaftRecovered.bootstrap(voters)`, synced. Raises `RaftLogError` unless empty."""
+    def persist(self, effects: RaftEffects) -> None:
+        """Snapshot, hard state and entries of one `RaftEffects` in one write batch, synced if
+        `must_sync`. Raises `RaftLogError`; after `RaftLogClosedError` the process must restart."""
+    def append(
+        self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
+    ) -> None:
+        """The parts of `persist` by hand. Entries must follow the log without a gap."""
+    def install_snapshot(
+        self, index: int, term: int, configuration: RaftConfiguration, hard_state: bytes | None
+    ) -> None:
+        """Replaces the whole log by a snapshot's position, synced."""
+    def compact_to(self, compaction: RaftCompaction) -> None:
+        """Drops entries up to and including its index, and log files nobody needs any more."""
+    def close(self) -> None:
+        """Syncs and closes; further calls raise `RaftLogClosedError`. Closing twice is fine."""
+    @property
+    def bytes_on_disk(self) -> int: ...
+    @property
+    def sync_count(self) -> int:
+        """Syncs since open."""
+    @property
+    def last_index(self) -> int: ...
+
+@final
+class RaftMemoryLog:
+    """`RaftLog`'s in-memory twin. `crash()` forgets what was not synced."""
+
+    def __new__(cls) -> RaftMemoryLog: ...
+    def crash(self) -> None:
+        """As if the machine lost power: back to the last synced state."""
+    def recovered(self) -> RaftRecovered: ...
+    def bootstrap(self, voters: Sequence[int]) -> None: ...
+    def persist(self, effects: RaftEffects) -> None: ...
+    def append(
+        self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
+    ) -> None: ...
+    def install_snapshot(
+        self, index: int, term: int, configuration: RaftConfiguration, hard_state: bytes | None
+    ) -> None: ...
+    def compact_to(self, compaction: RaftCompaction) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes held in memory."""
+    @property
+    def sync_count(self) -> int: ...
+    @property
+    def last_index(self) -> int: ...
