@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Literal, final
 
+from typing_extensions import Buffer
+
 class NativeError(Exception):
     """Root of every error that the native module raises."""
 
@@ -542,3 +544,34 @@ class RaftMemoryLog:
     def sync_count(self) -> int: ...
     @property
     def last_index(self) -> int: ...
+
+# --- limits of the machine, for benches ----------------------------------------------------------
+
+class RawPeer:
+    """The other process of raw TCP measurements; loopback only."""
+
+    def __init__(self, set_bytes: int, seed: int) -> None:
+        """Listens on a free port over `set_bytes` of incompressible bytes. Raises OSError."""
+    @property
+    def address(self) -> str: ...
+    def serve(self) -> None:
+        """Serves until the process ends."""
+
+class RawProbe:
+    """One TCP connection to a `RawPeer`; every call raises OSError when it breaks."""
+
+    def __init__(self, address: str) -> None: ...
+    def receive(
+        self, destination: Buffer, total: int, read_bytes: int, write_bytes: int
+    ) -> float:
+        """Seconds to read `total` bytes into `destination`, over and over."""
+    def send(self, source: Buffer, total: int, read_bytes: int, write_bytes: int) -> float:
+        """Seconds until the peer has read `total` bytes of `source`."""
+    def round_trips(self, reply_bytes: int, count: int, spinning: bool) -> list[int]:
+        """Nanoseconds of each exchange of a 32-byte request for `reply_bytes`."""
+
+def raw_copy(source: Buffer, destination: Buffer, block_bytes: int, order: list[int]) -> float:
+    """Seconds to copy blocks `order` of `source` into `destination`, over and over."""
+
+def raw_fill(destination: Buffer, seed: int) -> None:
+    """Fills memory with incompressible bytes, the same for the same seed."""
