@@ -5,6 +5,7 @@
 //! [`Header`] (40 bytes), a body of `body_bytes`, and a payload of `payload_bytes`. The header's
 //! check covers header and body, payload carries its own checksum per block.
 
+mod bind;
 mod block_id;
 pub mod checksum;
 mod error;
@@ -19,6 +20,7 @@ mod shared;
 mod status;
 mod ticket;
 
+pub use bind::{BindRequest, Refusal};
 pub use block_id::{BlockId, SpaceKey, group_of};
 pub use error::WireError;
 pub use header::{HEADER_BYTES, Header, Kind};

@@ -63,7 +63,9 @@ impl PutRequest {
 
 /// Body of `PutGrant`: one verdict a key. The caller then sends one `PutData` frame whose payload
 /// is the wanted blocks in order, followed by one CRC-32C (u32) for each of them. A `PutData`
-/// without payload gives the grant back.
+/// without payload gives the grant back: its keys end as `Cancelled`. `PutDone` ends every put;
+/// when no key is wanted it follows the grant at once and the caller sends no `PutData`. A node
+/// that refuses the whole put answers a `PutGrant` with another status than `Ok`, and no more.
 pub struct PutGrant;
 
 impl PutGrant {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use crate::WireError;
 use crate::reader::Reader;
@@ -87,6 +87,28 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// The ticket's bytes, signed with an Ed25519 private key (the one of `key_id`).
+    #[must_use]
+    pub fn sign(&self, private_key: &[u8; 32]) -> [u8; TICKET_BYTES] {
+        let mut bytes = [0; TICKET_BYTES];
+        let mut content = Vec::with_capacity(CONTENT_BYTES);
+        content.extend_from_slice(&MAGIC);
+        content.extend_from_slice(&[self.kind as u8, VERSION, 0, 0]);
+        content.extend_from_slice(&self.key_id.to_le_bytes());
+        content.extend_from_slice(&self.cluster);
+        for field in [self.tenant, self.space, self.block_bytes, self.ttl_s] {
+            content.extend_from_slice(&field.to_le_bytes());
+        }
+        content.extend_from_slice(&[self.priority, self.copies, 0, 0]);
+        for field in [self.node, self.issued_at_s, self.expires_at_s] {
+            content.extend_from_slice(&field.to_le_bytes());
+        }
+        bytes[..CONTENT_BYTES].copy_from_slice(&content);
+        let signature = SigningKey::from_bytes(private_key).sign(&content);
+        bytes[CONTENT_BYTES..].copy_from_slice(&signature.to_bytes());
+        bytes
+    }
+
     fn decode(bytes: &[u8; TICKET_BYTES]) -> Result<Self, WireError> {
         let mut reader = Reader::new("ticket", &bytes[..CONTENT_BYTES]);
         let found = reader.array::<4>()?;
