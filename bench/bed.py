@@ -1,0 +1,74 @@
+"""What the data path is measured on: one client process, one data node process, a block set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import holdfast
+import numpy as np
+from holdfast_native import raw_fill
+from numpy.typing import NDArray
+
+SET_BYTES = 2 << 30
+BATCH = 32
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A cluster of one data node and a client of it.
+
+    transport: "tcp" or "shm"; spin_us: the waiting policy of both sides.
+    """
+
+    local: holdfast.LocalCluster
+    cluster: holdfast.Cluster
+
+    @property
+    def node_pid(self) -> int:
+        return self.local.data_nodes[0].pid
+
+
+@contextmanager
+def bed(*, transport: str, spin_us: int = 0, lanes: int = 1, arena_mib: int = 2560) -> Iterator[Bed]:
+    """Starts the bed and stops it on leaving."""
+    with (
+        holdfast.local(
+            data_nodes=1, metadata_nodes=1, arena_mib=arena_mib, spin_us=spin_us
+        ) as local,
+        local.connect(transport=transport, spin_us=spin_us, lanes=lanes) as cluster,
+    ):
+        yield Bed(local, cluster)
+
+
+def keys(first: int, count: int) -> NDArray[np.uint8]:
+    """Keys of blocks `first`, `first` + 1, ...: uint8[count, 32]."""
+    words = np.zeros((count, 4), dtype="<u8")
+    words[:, 0] = np.arange(first, first + count)
+    words[:, 1] = ~words[:, 0]
+    return words.view(np.uint8).reshape(count, 32)
+
+
+def source(nbytes: int, seed: int) -> NDArray[np.uint8]:
+    """Incompressible bytes, uint8[nbytes]."""
+    memory = np.empty(nbytes, np.uint8)
+    raw_fill(memory, seed)
+    return memory
+
+
+def load_set(space: holdfast.Space, block_bytes: int, set_bytes: int, seed: int) -> int:
+    """Puts `set_bytes` of blocks, block i from `source` of seed + batch; answers how many."""
+    blocks = set_bytes // block_bytes
+    region = space.allocate(BATCH * block_bytes)
+    memory = np.frombuffer(region.memory, np.uint8)
+    for batch, first in enumerate(range(0, blocks, BATCH)):
+        count = min(BATCH, blocks - first)
+        raw_fill(memory, seed + batch)
+        segments = region.blocks(block_bytes, range(count))
+        result = space.put(keys(first, count), segments)
+        if result.stored != count:
+            raise RuntimeError(f"only {result.stored} of {count} blocks of the set were stored")
+    region.close()
+    return blocks

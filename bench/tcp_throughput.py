@@ -1,0 +1,156 @@
+"""Batches of 32 x 1 MiB over TCP against one raw TCP stream of the same source."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import holdfast
+import numpy as np
+from holdfast_native import RawProbe
+
+from bench.bed import BATCH, MIB, SET_BYTES, Bed, bed, keys, load_set, source
+from bench.cpu import cpu_seconds
+from bench.figure import Bound, Figure
+from bench.pairs import Pairs, Sample, alternate
+from bench.raw_peer import SEED, PeerProcess, raw_peer
+
+BLOCK_BYTES = MIB
+BATCH_BYTES = BATCH * BLOCK_BYTES
+IN_FLIGHT = 2
+READ_SIZES = (128 << 10, 256 << 10, 1 << 20)
+WRITE_SIZES = (256 << 10, 1 << 20, 4 << 20)
+
+
+@dataclass(frozen=True)
+class RawSizes:
+    """The read and write size with which one raw stream is fastest just now, bytes."""
+
+    read: int
+    write: int
+
+
+def measure(pairs: int, sample_bytes: int) -> list[Figure]:
+    """Figures of get, its CPU, and put."""
+    with raw_peer(SET_BYTES) as peer, bed(transport="tcp") as here:
+        space = here.cluster.space("bench-tcp", block_bytes=BLOCK_BYTES, create=True)
+        blocks = load_set(space, BLOCK_BYTES, SET_BYTES, SEED)
+        get = _get_pairs(here, space, peer, blocks, pairs, sample_bytes)
+        put = _put_pairs(here, peer, pairs, sample_bytes)
+    beside = get.rates_beside("GB/s", 1e-9)
+    ours_cpu = float(np.median([sample.cpu_s / sample.amount for sample in get.ours])) * 1e9
+    raw_cpu = float(np.median([sample.cpu_s / sample.amount for sample in get.limit])) * 1e9
+    cpu_beside = {"ours": f"{ours_cpu:.3f} s/GB", "limit": f"{raw_cpu:.3f} s/GB"}
+    return [
+        Figure("get_1mib_tcp_vs_raw", "", get.rate_ratios(), Bound(0.90, 1.0), beside),
+        Figure("get_cpu_vs_raw", "", get.cpu_ratios(), Bound(1.3, 1.1, False), cpu_beside),
+        Figure(
+            "put_1mib_tcp_vs_raw",
+            "",
+            put.rate_ratios(),
+            Bound(0.80, 0.95),
+            put.rates_beside("GB/s", 1e-9),
+        ),
+    ]
+
+
+def _get_pairs(
+    here: Bed, space: holdfast.Space, peer: PeerProcess, blocks: int, pairs: int, sample_bytes: int
+) -> Pairs:
+    regions = [space.allocate(BATCH_BYTES) for _ in range(IN_FLIGHT)]
+    places = [region.blocks(BLOCK_BYTES, range(BATCH)) for region in regions]
+    random = np.random.default_rng(SEED)
+    all_keys = keys(0, blocks)
+
+    def start(turn: int) -> holdfast.Pending[holdfast.GetResult]:
+        wanted = all_keys[random.integers(0, blocks, BATCH)]
+        return space.futures.get(wanted, places[turn % IN_FLIGHT])
+
+    def ours() -> Sample:
+        return _pipelined(start, sample_bytes, here.node_pid, _all_hit)
+
+    destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
+    probe = RawProbe(peer.address)
+    sizes = _best_sizes(
+        lambda size: probe.receive(destination, sample_bytes // 4, size.read, size.write)
+    )
+
+    def limit() -> Sample:
+        cpu = cpu_seconds() + cpu_seconds(peer.pid)
+        seconds = probe.receive(destination, sample_bytes, sizes.read, sizes.write)
+        spent = cpu_seconds() + cpu_seconds(peer.pid) - cpu
+        return Sample(sample_bytes, seconds, spent)
+
+    return alternate(ours, limit, pairs)
+
+
+def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> Pairs:
+    """Each put stores new blocks into a full arena, so eviction is part of it."""
+    space = here.cluster.space("bench-tcp-put", block_bytes=BLOCK_BYTES, create=True)
+    regions = [space.allocate(BATCH_BYTES) for _ in range(IN_FLIGHT)]
+    places = [region.blocks(BLOCK_BYTES, range(BATCH)) for region in regions]
+    for seed, region in enumerate(regions):
+        np.frombuffer(region.memory, np.uint8)[:] = source(BATCH_BYTES, seed)
+    written = 0
+
+    def start(turn: int) -> holdfast.Pending[holdfast.PutResult]:
+        nonlocal written
+        written += BATCH
+        return space.futures.put(keys(written, BATCH), places[turn % IN_FLIGHT])
+
+    def ours() -> Sample:
+        return _pipelined(start, sample_bytes, here.node_pid, _all_stored)
+
+    memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
+    probe = RawProbe(peer.address)
+    sizes = _best_sizes(lambda size: probe.send(memory, sample_bytes // 4, size.read, size.write))
+
+    def limit() -> Sample:
+        return Sample(
+            sample_bytes, probe.send(memory, sample_bytes, sizes.read, sizes.write)
+        )
+
+    return alternate(ours, limit, pairs)
+
+
+def _pipelined[R](
+    start: Callable[[int], holdfast.Pending[R]],
+    sample_bytes: int,
+    node_pid: int,
+    check: Callable[[R], None],
+) -> Sample:
+    """Runs batches with `IN_FLIGHT` of them under way."""
+    cpu = cpu_seconds() + cpu_seconds(node_pid)
+    begin = time.perf_counter()
+    pending: deque[holdfast.Pending[R]] = deque()
+    batches = sample_bytes // BATCH_BYTES
+    for turn in range(batches):
+        if len(pending) == IN_FLIGHT:
+            check(pending.popleft().result())
+        pending.append(start(turn))
+    while pending:
+        check(pending.popleft().result())
+    seconds = time.perf_counter() - begin
+    spent = cpu_seconds() + cpu_seconds(node_pid) - cpu
+    return Sample(batches * BATCH_BYTES, seconds, spent)
+
+
+def _best_sizes(seconds_with: Callable[[RawSizes], float]) -> RawSizes:
+    sizes: Sequence[RawSizes] = [
+        RawSizes(read, write) for read in READ_SIZES for write in WRITE_SIZES
+    ]
+    return min(sizes, key=lambda size: min(seconds_with(size) for _ in range(2)))
+
+
+def _all_hit(result: holdfast.GetResult) -> None:
+    if not result.all_hit:
+        raise RuntimeError(f"blocks of the set were not served: {result.reasons}")
+
+
+def _all_stored(result: holdfast.PutResult) -> None:
+    if result.stored != BATCH:
+        raise RuntimeError(f"blocks were not stored: {result.reasons}")
+
+
