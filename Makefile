@@ -1,0 +1,122 @@
+# Holdfast: `make help` lists what there is. `verify` only reads, `fix` writes.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+HOST_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
+CARGO := cargo --quiet
+NATIVE := --manifest-path native/Cargo.toml --locked
+# Tools that run one another (protoc its plugins, maturin cargo) find the locked ones.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+native_sources := $(shell find native -path native/target -prune -o -type f \
+	\( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
+proto_sources := $(wildcard proto/holdfast_proto/*.proto)
+python_code := proto kvstore datanode metanode client tests bench
+
+# ---------------------------------------------------------------- what a person runs
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+		| awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+# Variables of `make run`, all optional: TRACE=path, BLOCK_KIB=, ARENA_MIB=, KILL=0
+run_options := $(if $(TRACE),--trace '$(TRACE)') $(if $(BLOCK_KIB),--block-kib $(BLOCK_KIB)) \
+	$(if $(ARENA_MIB),--arena-mib $(ARENA_MIB)) $(if $(KILL),--kill $(KILL))
+
+.PHONY: run
+run: install  ## replay the trace on a real cluster (TRACE= BLOCK_KIB= ARENA_MIB= KILL=0)
+	@$(PYTHON) -m bench.replay $(run_options)
+
+.PHONY: bench
+bench: install  ## measure against raw TCP, memcpy and LRU; writes build/bench.json
+	@$(PYTHON) -m bench
+
+.PHONY: test
+test: install  ## every test, Rust and Python
+	@echo "== Rust tests"
+	@cargo test $(NATIVE) --release --workspace --exclude holdfast-native --quiet
+	@echo "== Python tests"
+	@$(PYTHON) -m pytest -q
+
+.PHONY: check
+check: install  ## inner loop: fast tests only
+	@cargo test $(NATIVE) --release --quiet -p holdfast-wire -p holdfast-engine
+	@$(PYTHON) -m pytest -q -m 'not process and not slow'
+
+.PHONY: verify
+verify: install  ## formats, lints, types, import directions, limits; only reads
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@echo "ruff: clean"
+	@$(BIN)/mypy --no-error-summary $(python_code)
+	@echo "mypy --strict: clean"
+	@$(BIN)/lint-imports --no-logo >build/lint-imports.log || { cat build/lint-imports.log; exit 1; }
+	@echo "import directions: kept"
+	@$(PYTHON) -m mypy.stubtest holdfast_native --mypy-config-file pyproject.toml >build/stubtest.log \
+		|| { cat build/stubtest.log; exit 1; }
+	@echo "native stubs: match"
+	@cargo fmt --manifest-path native/Cargo.toml --all --check
+	@echo "rustfmt: clean"
+	@$(CARGO) clippy $(NATIVE) --workspace --all-targets -- -D warnings
+	@echo "clippy: clean"
+	@$(PYTHON) -m pytest -q --no-header tests/repository
+
+.PHONY: fix
+fix: install  ## format, and mend what linters can mend
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+	@cargo fmt --manifest-path native/Cargo.toml --all
+
+.PHONY: wheels
+wheels: build/venv.stamp  ## one wheel of each package into dist/
+	@mkdir -p dist
+	@cd native && ../$(BIN)/maturin build --release --locked --quiet --out ../dist
+	@$(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir dist .
+	@ls dist
+
+.PHONY: lock
+lock: build/venv.stamp  ## resolve requirements.lock anew (writes)
+	@$(PYTHON) ops/lock_requirements.py
+
+.PHONY: clean
+clean:  ## remove what was built, keep .venv and native/target
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -f proto/holdfast_proto/*_pb2*.py proto/holdfast_proto/*_pb2*.pyi
+
+# ---------------------------------------------------------------- what those need
+
+.PHONY: venv native proto install
+venv: build/venv.stamp  ## .venv with the locked dependencies
+native: build/native.stamp  ## build the native wheel and install it, when a source changed
+proto: build/proto.stamp  ## generate the code of the gRPC contracts
+install: build/install.stamp  ## all of it, ready to run
+
+build/venv.stamp: requirements.lock
+	@mkdir -p build
+	@test -x $(PYTHON) || { echo "making .venv"; $(HOST_PYTHON) -m venv $(VENV); }
+	@echo "installing the locked dependencies"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+build/native.stamp: build/venv.stamp $(native_sources)
+	@echo "building the native wheel (minutes the first time)"
+	@rm -rf build/wheel && cd native && ../$(BIN)/maturin build --release --locked --quiet \
+		--out ../build/wheel
+	@$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
+
+build/proto.stamp: build/venv.stamp $(proto_sources) proto/hatch_build.py
+	@$(PYTHON) proto/hatch_build.py >/dev/null
+	@touch $@
+
+build/install.stamp: build/venv.stamp build/native.stamp build/proto.stamp pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
