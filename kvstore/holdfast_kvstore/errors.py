@@ -5,6 +5,9 @@ metadata, so that a caller catches the class that the server raised. A lookup th
 is never an exception; per-key results say so.
 """
 
+# What users catch reads better as `NotFound` than as `NotFoundError`.
+# ruff: noqa: N818
+
 from __future__ import annotations
 
 from collections.abc import Mapping

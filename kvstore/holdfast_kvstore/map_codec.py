@@ -17,6 +17,7 @@ Version 1, little endian:
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
 from typing import Any
@@ -121,10 +122,10 @@ def _node(fields: Any) -> Node:
     kinds = (int, int, str, str, str, str, str, int, int, int)
     if type(fields) is not list or [type(field) for field in fields] != list(kinds):
         raise Corrupt("cluster map has a node without the fields of version 1")
-    *values, state = fields
-    if state not in set(NodeState):
-        raise Corrupt(f"cluster map has a node in the unknown state {state}")
-    return Node(*values, NodeState(state))
+    if fields[-1] not in set(NodeState):
+        raise Corrupt(f"cluster map has a node in the unknown state {fields[-1]}")
+    names = [field.name for field in dataclasses.fields(Node)]
+    return Node(**dict(zip(names, [*fields[:-1], NodeState(fields[-1])], strict=True)))
 
 
 def _read_header(data: bytes) -> dict[str, Any]:
