@@ -46,8 +46,13 @@ class ProposalDroppedError(RaftError):
     handed over). It has no effect and may be retried."""
 
 class ConfigurationChangeError(RaftError):
-    """The membership change is impossible now (another is pending, would remove the leader, would
-    leave no voter) or names members that do not fit."""
+    """The membership change would leave no voter, or names members that do not fit."""
+
+class ConfigurationChangePendingError(ConfigurationChangeError):
+    """Another membership change is not applied yet; retry when it is."""
+
+class RemovesLeaderError(ConfigurationChangeError):
+    """The change would remove or demote the leader itself: transfer leadership first."""
 
 class RaftMessageError(RaftError):
     """The bytes are no Raft message, or it is meant for another member or of a local kind."""
@@ -59,6 +64,10 @@ class MemberOutdatedError(RaftError):
 class RaftStateError(RaftError):
     """The recovered state contradicts itself, or calls came in an impossible order."""
 
+class RaftStoppedError(RaftError):
+    """An assertion of the protocol failed; every further call raises this. Restart the member from
+    its log."""
+
 class RaftLogError(NativeError):
     """The log could not do what was asked; the message names the directory and the cause."""
 
@@ -69,8 +78,12 @@ class RaftLogCorruptError(RaftLogError):
 class RaftLogInUseError(RaftLogError):
     """Another process holds the directory."""
 
+class RaftLogSyncError(RaftLogError):
+    """A sync failed, so that what is on disk is unknown; every further call raises this. Restart the
+    process and recover."""
+
 class RaftLogClosedError(RaftLogError):
-    """The log was closed, or an earlier sync failed so that what is on disk is unknown."""
+    """The log was closed."""
 
 @final
 class RaftConfig:
@@ -86,10 +99,10 @@ class RaftConfig:
         election_ticks: int = 10,
         heartbeat_ticks: int = 1,
         messages_inflight_max: int = 256,
-        message_bytes_max: int = 1 << 20,
-        uncommitted_bytes_max: int = 64 << 20,
-        committed_bytes_per_ready_max: int = 16 << 20,
-        entry_bytes_max: int = 8 << 20,
+        message_bytes_max: int = 1048576,
+        uncommitted_bytes_max: int = 67108864,
+        committed_bytes_per_ready_max: int = 16777216,
+        entry_bytes_max: int = 8388608,
     ) -> RaftConfig: ...
     @property
     def member_id(self) -> int:
@@ -123,9 +136,9 @@ class RaftConfiguration:
     def __new__(
         cls,
         voters: Sequence[int],
-        learners: Sequence[int] = (),
-        voters_outgoing: Sequence[int] = (),
-        learners_next: Sequence[int] = (),
+        learners: Sequence[int] = ...,
+        voters_outgoing: Sequence[int] = ...,
+        learners_next: Sequence[int] = ...,
         auto_leave: bool = False,
     ) -> RaftConfiguration: ...
     @staticmethod
@@ -151,7 +164,7 @@ class RaftConfiguration:
     @property
     def joint(self) -> bool:
         """A change is half done: both halves must agree."""
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
@@ -195,6 +208,9 @@ class RaftRecovered:
     @property
     def last_index(self) -> int:
         """Index of the last entry, or `snapshot_index` without entries."""
+    @property
+    def term(self) -> int:
+        """Term in the hard state."""
     @property
     def commit(self) -> int:
         """Committed index in the hard state; may lag what was applied."""
@@ -392,10 +408,9 @@ class RaftCompaction:
 class RaftCore:
     """One member's Raft state machine (tikv raft; pre-vote and check-quorum on). Pure.
 
-    Same construction and same inputs in the same order give the same effects. All calls from one
-    thread at a time. Every method except `ready`, `advance`, `advance_apply`,
-    `apply_configuration_change`, `status` raises `RaftStateError` while effects wait for
-    `advance`.
+    Same construction and same inputs in the same order give the same effects. Every input raises
+    `RaftStateError` while effects wait for `advance`, and `RaftStoppedError` after a failed
+    assertion; `has_ready`, `configuration`, `status` and the properties always work.
     """
 
     def __new__(
@@ -419,7 +434,7 @@ class RaftCore:
         self,
         changes: Sequence[tuple[Literal["add_voter", "add_learner", "remove"], int]],
         *,
-        context: bytes = b"",
+        context: bytes = ...,
         joint: bool = False,
     ) -> tuple[int, int]:
         """Several changes, or `joint=True`, go through joint consensus, which the leader leaves by
@@ -449,6 +464,8 @@ class RaftCore:
         the useful range; the compaction point itself is accepted). `data` is a small descriptor:
         where the receiver fetches the real copy. Raises `RaftStateError` outside the range,
         `ValueError` if `data` is longer than 64 KiB."""
+    def withdraw_snapshot(self) -> None:
+        """Takes the offered snapshot back because its copy is gone; members that lag ask anew."""
     def compact(self, index: int) -> RaftCompaction:
         """Forgets entries up to and including `index` (<= applied). The state machine must be
         synced at `index` or later. Members that need them get a snapshot. An index already
@@ -486,8 +503,8 @@ class RaftLog:
     def open(
         directory: str | os.PathLike[str],
         *,
-        file_bytes: int = 16 << 20,
-        purge_bytes: int = 128 << 20,
+        file_bytes: int = 16777216,
+        purge_bytes: int = 134217728,
     ) -> RaftLog:
         """Opens or creates. Log files have `file_bytes` each; beyond `purge_bytes` in all, files
         are reclaimed by `compact_to`. Raises `RaftLogCorruptError`, `RaftLogInUseError`,
@@ -498,7 +515,8 @@ class RaftLog:
         """Writes `RaftRecovered.bootstrap(voters)`, synced. Raises `RaftLogError` unless empty."""
     def persist(self, effects: RaftEffects) -> None:
         """Snapshot, hard state and entries of one `RaftEffects` in one write batch, synced if
-        `must_sync`. Raises `RaftLogError`; after `RaftLogClosedError` the process must restart."""
+        `must_sync`. Raises `RaftLogError` (nothing of the batch counts, it may be retried);
+        after `RaftLogSyncError` the process must restart."""
     def append(
         self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
     ) -> None:
@@ -521,11 +539,13 @@ class RaftLog:
 
 @final
 class RaftMemoryLog:
-    """`RaftLog`'s in-memory twin. `crash()` forgets what was not synced."""
+    """`RaftLog`'s in-memory twin, for simulations."""
 
     def __new__(cls) -> RaftMemoryLog: ...
-    def crash(self) -> None:
-        """As if the machine lost power: back to the last synced state."""
+    def crash(self, unsynced_kept: int = 0) -> None:
+        """As if the machine lost power: back to the last synced state, plus the first
+        `unsynced_kept` writes after it, which the disk had taken already. An open log stays open, a
+        closed one opens again."""
     def recovered(self) -> RaftRecovered: ...
     def bootstrap(self, voters: Sequence[int]) -> None: ...
     def persist(self, effects: RaftEffects) -> None: ...
