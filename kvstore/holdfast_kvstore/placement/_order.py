@@ -1,0 +1,118 @@
+"""Second half of the balance: in which order the owners of each group stand.
+
+The sets are given, so each step is an exchange of two places of one row: of the owner that leaves
+a prefix and the one behind it that enters. Such exchanges are edges from node to node; shortest
+paths from nodes that have too many groups to nodes that have too few are found for all at once,
+breadth first, and applied, until none is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from holdfast_kvstore.cluster_map import HOLE
+from holdfast_kvstore.placement._domains import BoolArray, Int64Array
+from holdfast_kvstore.placement._table import Table, was_among
+
+PHASES_MAX = 10_000
+"""Rounds of search for one prefix; each applies at least one path."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Exchanges by index: giver leaves the prefix at `place`, taker enters it. Preferred last."""
+
+    groups: Int64Array
+    places: Int64Array
+    givers: npt.NDArray[np.int32]
+    takers: npt.NDArray[np.int32]
+
+
+def balance_order(table: Table) -> None:
+    """Reorders rows until each node has goals[w] groups among the first w + 1, where possible.
+
+    Exchanges that move nothing more than has moved already are used up before others.
+    """
+    for prefix in range(table.domains.width - 2, -1, -1):
+        for free_only in (True, False) if table.before is not None else (False,):
+            for _ in range(PHASES_MAX):
+                spare = table.spare[prefix]
+                if not spare.any() or not _apply_paths(table, prefix, spare, free_only):
+                    break
+
+
+def _edges(table: Table, prefix: int, free_only: bool) -> _Edges:
+    rows = table.rows
+    groups, places = [], []
+    # An exchange with an earlier place also disturbs narrower prefixes: the nearest comes last.
+    for place in range(prefix + 1):
+        valid = (rows[:, place] != HOLE) & (rows[:, prefix + 1] != HOLE)
+        if free_only and table.before is not None:
+            was = was_among(table.before[:, : prefix + 1], rows[:, [place, prefix + 1]])
+            valid &= ~was[:, 0] | was[:, 1]
+        if table.domains.order_matters:
+            valid &= _stays_valid(table, place, prefix + 1)
+        found = np.flatnonzero(valid)
+        groups.append(found)
+        places.append(np.full(len(found), place, dtype=np.int64))
+    group, place_of = np.concatenate(groups), np.concatenate(places)
+    return _Edges(group, place_of, rows[group, place_of], rows[group, prefix + 1])
+
+
+def _stays_valid(table: Table, first: int, second: int) -> BoolArray:
+    """bool[groups]: whether a row is valid after its places `first` and `second` are exchanged."""
+    swapped = table.rows.copy()
+    swapped[:, [first, second]] = swapped[:, [second, first]]
+    valid = np.ones(len(swapped), dtype=np.bool_)
+    for place in (first, second):
+        valid &= ~table.domains.conflicts(swapped, place, swapped[:, place].astype(np.int64))
+    return valid
+
+
+def _apply_paths(table: Table, prefix: int, spare: Int64Array, free_only: bool) -> int:
+    """One round: exchanges along shortest paths that share no edge. Returns how many paths."""
+    edges = _edges(table, prefix, free_only)
+    parents = np.full(len(spare), -1, dtype=np.int64)
+    seen = spare > 0
+    frontier = seen.copy()
+    while frontier.any():
+        reached = np.flatnonzero(frontier[edges.givers] & ~seen[edges.takers])
+        # Of several edges to one node the last is kept.
+        parents[edges.takers[reached]] = reached
+        frontier = np.zeros_like(seen)
+        frontier[edges.takers[reached]] = True
+        seen |= frontier
+        ends = np.flatnonzero(frontier & (spare < 0))
+        if len(ends):
+            return _apply(table, prefix, spare.copy(), edges, parents, ends)
+    return 0
+
+
+def _apply(
+    table: Table,
+    prefix: int,
+    spare: Int64Array,
+    edges: _Edges,
+    parents: Int64Array,
+    ends: Int64Array,
+) -> int:
+    used: set[int] = set()
+    applied = 0
+    for end in ends.tolist():
+        path = []
+        node = end
+        while parents[node] >= 0:
+            edge = int(parents[node])
+            path.append(edge)
+            node = int(edges.givers[edge])
+        if spare[node] <= 0 or not used.isdisjoint(path):
+            continue
+        used.update(path)
+        spare[node] -= 1
+        applied += 1
+        for edge in path:
+            table.swap(int(edges.groups[edge]), int(edges.places[edge]), prefix + 1)
+    return applied
