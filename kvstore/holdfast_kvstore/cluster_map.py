@@ -6,8 +6,7 @@ epoch. `holdfast_kvstore.map_codec` draws and reads its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
@@ -244,17 +243,10 @@ class ClusterMap:
             ),
         )
 
-    def with_states(self, nodes: Iterable[Node]) -> ClusterMap:
-        """The next epoch with `nodes` in the place of those of the same ids, groups as they are.
-
-        For what moves nothing: a node goes down or comes up, changes its address or incarnation.
-        Raises NotFound for a node that is not in the map.
-        """
-        changed = {node.id: node for node in nodes}
-        for node_id in changed:
-            self.slot_of(node_id)
-        after = tuple(changed.get(node.id, node) for node in self.nodes)
-        return replace(self, epoch=self.epoch + 1, nodes=after)
+    def holds_nothing(self, node_id: int) -> bool:
+        """Whether the node neither owns a group nor is asked as a previous owner of one."""
+        slot = self.slot_of(node_id)
+        return not bool((self.owners == slot).any() or (self.previous == slot).any())
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, ClusterMap):

@@ -97,4 +97,7 @@ def _cost(
         if place <= prefix:
             weight = _SET_WEIGHT if prefix == len(row) - 1 else 2
             cost += weight * (spare[prefix, free] >= 0)
+        else:
+            # Better kept for a row where it enters this prefix too.
+            cost += spare[prefix, free] < 0
     return cost

@@ -17,6 +17,8 @@ from holdfast_kvstore.cluster_map import HOLE
 from holdfast_kvstore.placement._domains import BoolArray, Int64Array
 from holdfast_kvstore.placement._table import Table, was_among
 
+SLACK = 0.02
+"""Part of its groups by which a node of a table in use may be off before rows are reordered."""
 PHASES_MAX = 10_000
 """Rounds of search for one prefix; each applies at least one path."""
 
@@ -34,13 +36,23 @@ class _Edges:
 def balance_order(table: Table) -> None:
     """Reorders rows until each node has goals[w] groups among the first w + 1, where possible.
 
-    Exchanges that move nothing more than has moved already are used up before others.
+    A table that is in use is only reordered where a node is off by more than `SLACK`, and by
+    exchanges that move nothing more than has moved already before others.
     """
+    in_use = table.before is not None
     for prefix in range(table.domains.width - 2, -1, -1):
-        for free_only in (True, False) if table.before is not None else (False,):
+        slack = (table.goals[prefix] * (SLACK if in_use else 0)).astype(np.int64)
+        for free_only in (True, False) if in_use else (False,):
             for _ in range(PHASES_MAX):
                 spare = table.spare[prefix]
-                if not spare.any() or not _apply_paths(table, prefix, spare, free_only):
+                high, low = spare > slack, spare < -slack
+                if high.any():
+                    done = _apply_paths(table, prefix, high, spare < 0, free_only)
+                elif low.any():
+                    done = _apply_paths(table, prefix, spare > 0, low, free_only)
+                else:
+                    break
+                if not done:
                     break
 
 
@@ -72,12 +84,14 @@ def _stays_valid(table: Table, first: int, second: int) -> BoolArray:
     return valid
 
 
-def _apply_paths(table: Table, prefix: int, spare: Int64Array, free_only: bool) -> int:
-    """One round: exchanges along shortest paths that share no edge. Returns how many paths."""
+def _apply_paths(
+    table: Table, prefix: int, sources: BoolArray, sinks: BoolArray, free_only: bool
+) -> int:
+    """One round: exchanges along shortest paths that share no end. Returns how many paths."""
     edges = _edges(table, prefix, free_only)
-    parents = np.full(len(spare), -1, dtype=np.int64)
-    seen = spare > 0
-    frontier = seen.copy()
+    parents = np.full(len(sources), -1, dtype=np.int64)
+    seen = sources.copy()
+    frontier = sources
     while frontier.any():
         reached = np.flatnonzero(frontier[edges.givers] & ~seen[edges.takers])
         # Of several edges to one node the last is kept.
@@ -85,22 +99,15 @@ def _apply_paths(table: Table, prefix: int, spare: Int64Array, free_only: bool) 
         frontier = np.zeros_like(seen)
         frontier[edges.takers[reached]] = True
         seen |= frontier
-        ends = np.flatnonzero(frontier & (spare < 0))
+        ends = np.flatnonzero(frontier & sinks)
         if len(ends):
-            return _apply(table, prefix, spare.copy(), edges, parents, ends)
+            return _apply(table, prefix, edges, parents, ends)
     return 0
 
 
-def _apply(
-    table: Table,
-    prefix: int,
-    spare: Int64Array,
-    edges: _Edges,
-    parents: Int64Array,
-    ends: Int64Array,
-) -> int:
+def _apply(table: Table, prefix: int, edges: _Edges, parents: Int64Array, ends: Int64Array) -> int:
+    """Applies the path to each end whose source no path before has used."""
     used: set[int] = set()
-    applied = 0
     for end in ends.tolist():
         path = []
         node = end
@@ -108,11 +115,9 @@ def _apply(
             edge = int(parents[node])
             path.append(edge)
             node = int(edges.givers[edge])
-        if spare[node] <= 0 or not used.isdisjoint(path):
+        if node in used:
             continue
-        used.update(path)
-        spare[node] -= 1
-        applied += 1
+        used.add(node)
         for edge in path:
             table.swap(int(edges.groups[edge]), int(edges.places[edge]), prefix + 1)
-    return applied
+    return len(used)

@@ -40,13 +40,13 @@ def group_shares(domains: Domains, group_count: int) -> FloatArray:
     host_racks = np.zeros(host_count, dtype=np.int64)
     host_racks[node_hosts] = domains.racks
     rack_count = int(domains.racks.max()) + 1
-    host_weights = np.bincount(node_hosts, domains.weights, host_count)
-    rack_weights = np.bincount(domains.racks, domains.weights, rack_count)
-    nodes_of_host = np.bincount(node_hosts, minlength=host_count)
+    host_weights = np.bincount(node_hosts, domains.weights, host_count).astype(np.float64)
+    rack_weights = np.bincount(domains.racks, domains.weights, rack_count).astype(np.float64)
+    nodes_of_host = np.bincount(node_hosts, minlength=host_count).astype(np.float64)
     hosts_of_rack = np.bincount(host_racks, minlength=rack_count)
     shares = np.zeros((domains.width, domains.node_count))
     for width in range(1, domains.width + 1):
-        host_floors, host_caps = _host_bounds(width, nodes_of_host.astype(np.float64))
+        host_floors, host_caps = _host_bounds(width, nodes_of_host)
         rack_floors = np.zeros(rack_count)
         rack_caps = np.ones(rack_count)
         if width >= rack_count:
@@ -125,8 +125,7 @@ def _tight_parts(domains: Domains, share: FloatArray, group_count: int) -> list[
         count = int(kind.max()) + 1
         owners = np.bincount(kind[left], share[left], count) / group_count
         tight = (np.abs(owners - np.round(owners)) < _TIGHT) & (owners > 0.5)
-        for part in np.flatnonzero(tight):
-            parts.append(np.flatnonzero(left & (kind == part)))
+        parts += [np.flatnonzero(left & (kind == part)) for part in np.flatnonzero(tight)]
         left &= ~tight[kind]
     return [*parts, np.flatnonzero(left)]
 
