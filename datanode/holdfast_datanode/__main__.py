@@ -1,0 +1,64 @@
+"""`python -m holdfast_datanode --config FILE`: one data node, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast_datanode.config import load_config
+from holdfast_datanode.daemon import DataNode
+from holdfast_datanode.log import configure_logging
+from holdfast_kvstore.errors import ConfigInvalid, HoldfastError
+from holdfast_native import NativeError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the daemon; returns its exit status: 0 after a stop, 2 for a bad configuration,
+    1 for anything else. SIGUSR1 pauses background work, SIGUSR2 resumes it."""
+    parser = argparse.ArgumentParser(
+        prog="holdfast datanode", description="Runs one data node of a Holdfast cluster."
+    )
+    parser.add_argument("--config", type=Path, required=True, help="TOML file of this node")
+    chosen = parser.parse_args(arguments)
+    try:
+        config = load_config(chosen.config)
+        configure_logging(config.log.level)
+        node = DataNode(config)
+        _obey_signals(node)
+        node.run()
+    except ConfigInvalid as error:
+        print(f"holdfast datanode: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except (HoldfastError, NativeError) as error:
+        print(f"holdfast datanode: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _obey_signals(node: DataNode) -> None:
+    """Answers signals in a thread: nothing that they interrupt can hold a lock that they need."""
+    answers: dict[int, Callable[[], None]] = {
+        signal.SIGTERM: node.stop,
+        signal.SIGINT: node.stop,
+        signal.SIGUSR1: node.pause_workers,
+        signal.SIGUSR2: node.resume_workers,
+    }
+    # Before any other thread starts, so that all of them inherit it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, answers)
+
+    def answer() -> None:
+        while True:
+            answers[signal.sigwait(answers)]()
+
+    threading.Thread(target=answer, name="signals", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
