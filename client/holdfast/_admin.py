@@ -1,0 +1,139 @@
+"""What operators ask of the metadata cluster, with the cluster's secret as their right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from google.protobuf.message import Message
+
+from holdfast import _metadata_methods as methods
+from holdfast._credentials import ClusterCredential
+from holdfast._metadata import MetadataClient
+from holdfast._metadata_methods import Method, Reply
+from holdfast_kvstore.policies import TIMES
+from holdfast_kvstore.secret import Secret
+from holdfast_proto import meta_pb2 as pb
+
+DEADLINE_S = TIMES.metadata_deadline_ms / 1000
+
+
+class AdminClient:
+    """Operators' calls; each raises what the cluster answered, Unavailable or DeadlineExceeded.
+
+    Commands carry a client id and a sequence: a retry after a lost answer applies once.
+    """
+
+    def __init__(
+        self, addresses: Iterable[str], secret: Secret, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self._metadata = MetadataClient(addresses, ClusterCredential(secret))
+        self._deadline_s = deadline_s
+
+    def status(self) -> pb.StatusReply:
+        """Members, leader, data nodes, counts."""
+        return self._call(methods.STATUS, pb.StatusRequest())
+
+    def create_tenant(self, name: str, limit_bytes: int = 0) -> pb.CreateTenantReply:
+        """A tenant and its API key, shown this once. limit_bytes: per data node, 0 for none."""
+        request = pb.CreateTenantRequest(
+            client_id=self._metadata.client_id,
+            sequence=self._metadata.next_sequence(),
+            name=name,
+            limit_bytes=limit_bytes,
+        )
+        return self._call(methods.CREATE_TENANT, request)
+
+    def delete_tenant(self, name: str) -> pb.TenantReply:
+        """Deletes a tenant with all its spaces."""
+        return self._call(methods.DELETE_TENANT, self._tenant(name))
+
+    def list_tenants(self) -> list[pb.TenantInfo]:
+        """Every tenant."""
+        return list(self._call(methods.LIST_TENANTS, pb.ListTenantsRequest()).tenants)
+
+    def rotate_key(self, name: str) -> pb.CreateTenantReply:
+        """A second API key; the first stays valid until `revoke_old_keys`."""
+        return self._call(methods.ROTATE_KEY, self._tenant(name))
+
+    def revoke_old_keys(self, name: str) -> pb.TenantReply:
+        """Leaves only the newest API key valid."""
+        return self._call(methods.REVOKE_OLD_KEYS, self._tenant(name))
+
+    def list_nodes(self) -> pb.ListNodesReply:
+        """Every data node."""
+        return self._call(methods.LIST_NODES, pb.ListNodesRequest())
+
+    def drain_node(self, node: int) -> pb.NodeInfo:
+        """Gives a node's groups away; it goes on serving what it still holds."""
+        return self._call(methods.DRAIN_NODE, self._node(node)).node
+
+    def remove_node(self, node: int, force: bool = False) -> pb.NodeInfo:
+        """Takes a node off the map. force: also one that still holds blocks."""
+        request = self._node(node)
+        request.force = force
+        return self._call(methods.REMOVE_NODE, request).node
+
+    def set_node_weight(self, node: int, weight: float) -> pb.NodeInfo:
+        """Changes a node's share of the groups."""
+        request = self._node(node)
+        request.weight = weight
+        return self._call(methods.SET_NODE_WEIGHT, request).node
+
+    def split_groups(self, factor: int) -> int:
+        """Cuts every placement group in `factor` parts; answers the new epoch."""
+        request = pb.SplitGroupsRequest(
+            client_id=self._metadata.client_id,
+            sequence=self._metadata.next_sequence(),
+            factor=factor,
+        )
+        return self._call(methods.SPLIT_GROUPS, request).epoch
+
+    def add_member(self, member: int, address: str) -> list[pb.MemberStatus]:
+        """Adds a metadata member, which was started to join."""
+        request = pb.MemberRequest(id=member, address=address)
+        return list(self._call(methods.ADD_MEMBER, request).members)
+
+    def remove_member(self, member: int) -> list[pb.MemberStatus]:
+        """Removes a metadata member."""
+        return list(self._call(methods.REMOVE_MEMBER, pb.MemberRequest(id=member)).members)
+
+    def transfer_leader(self, member: int) -> list[pb.MemberStatus]:
+        """Hands leadership over."""
+        return list(self._call(methods.TRANSFER_LEADER, pb.MemberRequest(id=member)).members)
+
+    def raise_level(self, level: int) -> pb.StatusReply:
+        """Activates the commands of a newer cluster level; never lowered again."""
+        return self._call(methods.RAISE_LEVEL, pb.RaiseLevelRequest(level=level))
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._metadata.close()
+
+    def _call(self, method: Method[Reply], request: Message) -> Reply:
+        return self._metadata.call(method, request, self._deadline_s)
+
+    def _tenant(self, name: str) -> pb.TenantRequest:
+        return pb.TenantRequest(
+            client_id=self._metadata.client_id,
+            sequence=self._metadata.next_sequence(),
+            name=name,
+        )
+
+    def _node(self, node: int) -> pb.NodeRequest:
+        return pb.NodeRequest(
+            client_id=self._metadata.client_id,
+            sequence=self._metadata.next_sequence(),
+            node=node,
+        )
+
+    def __enter__(self) -> AdminClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,209 @@
+"""The object that stands for a cluster, and how to get one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import weakref
+from collections.abc import Sequence
+from threading import Lock
+from types import TracebackType
+
+from holdfast._credentials import TenantCredential
+from holdfast._limits import Limits, Timeouts, check_deadline
+from holdfast._members import Members, split_addresses
+from holdfast._metadata_methods import DELETE_SPACE, LIST_SPACES
+from holdfast._session import Session, Target, Transport
+from holdfast._space import Space
+from holdfast.errors import Closed, HoldfastError, InvalidArgument
+from holdfast_proto import meta_pb2 as pb
+
+_open: weakref.WeakSet[Cluster] = weakref.WeakSet()
+_TRANSPORTS = ("auto", "tcp", "shm")
+
+
+def connect(
+    address: str | Sequence[str],
+    *,
+    tenant: str,
+    key: str,
+    transport: Transport = "auto",
+    lanes: int = 2,
+    spin_us: int = 0,
+    timeouts: Timeouts | None = None,
+    limits: Limits | None = None,
+) -> Cluster:
+    """A cluster object. Lazy: nothing is sent before its first use.
+
+    address: `host:port` of metadata members, a sequence or joined by commas; one that answers is
+    enough. tenant, key: the tenant's name and API key (`holdfast tenant create`). transport:
+    "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
+    lanes: connections to each data node. spin_us: how long a wait looks for data before it
+    sleeps, microseconds; costs processor time, saves latency.
+
+    Raises InvalidArgument for an argument outside its range. What the cluster answers (wrong key,
+    nobody there) is raised by the first call that needs it.
+    """
+    if transport not in _TRANSPORTS:
+        raise InvalidArgument(f"transport is {transport!r}, it must be one of {_TRANSPORTS}")
+    if not 1 <= lanes <= 64 or not 0 <= spin_us <= 1_000_000:
+        raise InvalidArgument(
+            f"lanes is {lanes} and spin_us is {spin_us}: 1 to 64 lanes and 0 to 1000000 us are "
+            "possible"
+        )
+    addresses = split_addresses(address)
+    Members(addresses)  # checks them
+    target = Target(
+        addresses=addresses,
+        credential=TenantCredential(tenant, key),
+        timeouts=timeouts or Timeouts(),
+        limits=limits or Limits(),
+        transport=transport,
+        lanes=lanes,
+        spin_us=spin_us,
+    )
+    return Cluster(target)
+
+
+class Cluster:
+    """A connection to one cluster as one tenant. Safe between threads; a context manager.
+
+    After a fork, an object that the parent has not used yet works in the child; one that it has
+    used raises ForkedError there and never touches the parent's connections.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._lock = Lock()
+        self._session: Session | None = None
+        self._closed = False
+        _open.add(self)
+
+    def space(
+        self,
+        name: str,
+        *,
+        block_bytes: int | None = None,
+        redundancy: str | None = None,
+        ttl: int = 0,
+        priority: int = 0,
+        fingerprint: str = "",
+        create: bool = False,
+    ) -> Space:
+        """Opens a space; with `create`, makes it when it is missing.
+
+        block_bytes: bytes of every block, up to 16 MiB; None: whatever the space has (needed to
+        create). redundancy: "single" or "mirror:2"; None: whatever it has, "single" for a new
+        one. ttl: seconds after which an untouched block is dropped, 0 for never. priority: 0 to
+        255, blocks of higher priority stay longer. fingerprint: what the bytes depend on (model,
+        layout, data type); empty: any.
+
+        Raises NotFound (without `create`), SpaceMismatch (it exists with another block size,
+        redundancy or fingerprint; names both), InvalidArgument, Unauthenticated, Unavailable,
+        DeadlineExceeded, Closed, ForkedError.
+        """
+        if create and block_bytes is None:
+            raise InvalidArgument(f"creating space {name!r} needs block_bytes")
+        for what, value, most in (("block_bytes", block_bytes, 2**32), ("ttl", ttl, 2**32),
+                                  ("priority", priority, 256)):  # fmt: skip
+            if value is not None and not 0 <= value < most:
+                raise InvalidArgument(f"{what} is {value}, it must be 0 to {most - 1}")
+        request = pb.OpenSpaceRequest(
+            name=name,
+            create=create,
+            block_bytes=block_bytes or 0,
+            redundancy=redundancy or "",
+            ttl_s=ttl,
+            priority=priority,
+            fingerprint=fingerprint,
+        )
+        session = self._live()
+        return Space(session, session.open_space(request))
+
+    def spaces(self) -> list[str]:
+        """Names of this tenant's spaces, sorted. Raises like `space`."""
+        session = self._live()
+        session.check_usable()
+        reply = session.metadata.call(
+            LIST_SPACES, pb.ListSpacesRequest(), session.timeouts.metadata_s
+        )
+        return sorted(space.name for space in reply.spaces)
+
+    def delete_space(self, name: str) -> None:
+        """Deletes a space with all its blocks. Its number is never used again, so that a space
+        created later under the same name sees none of them. Raises NotFound and like `space`."""
+        session = self._live()
+        session.check_usable()
+        request = pb.DeleteSpaceRequest(
+            client_id=session.metadata.client_id,
+            sequence=session.metadata.next_sequence(),
+            name=name,
+        )
+        session.metadata.call(DELETE_SPACE, request, session.timeouts.metadata_s)
+        session.watch.refresh_tickets()
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the cluster map in use. Connects if that has not happened yet."""
+        return self._live().native.epoch
+
+    def stats(self) -> dict[str, int]:
+        """Counters of this object since it connected (hits, misses, bytes, ...), by name."""
+        return dict(self._live().native.stats())
+
+    def close(self, deadline: float | None = None) -> None:
+        """Ends calls under way (their keys are `Status.CANCELLED`) and closes every connection.
+
+        deadline: seconds, `Timeouts.close_s` by default. Closing twice does nothing.
+        """
+        seconds = self._target.timeouts.close_s if deadline is None else deadline
+        check_deadline("deadline", seconds)
+        with self._lock:
+            self._closed = True
+            session, self._session = self._session, None
+        if session is not None:
+            session.close(seconds)
+
+    def _live(self) -> Session:
+        session = self._session
+        if session is not None:
+            session.check_usable()
+            return session
+        with self._lock:
+            if self._closed:
+                raise Closed("this cluster object is closed: connect again")
+            if self._session is None:
+                self._session = Session(self._target)
+            return self._session
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._session else "not used yet"
+        return f"<Cluster {','.join(self._target.addresses)}: {state}>"
+
+
+def _close_all() -> None:
+    for cluster in list(_open):
+        with contextlib.suppress(HoldfastError):
+            cluster.close()
+
+
+def _free_locks_in_child() -> None:
+    # A thread of the parent may have held one; in the child nobody would ever release it.
+    for cluster in list(_open):
+        cluster._lock = Lock()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_free_locks_in_child)

@@ -1,0 +1,52 @@
+"""Memory behind a descriptor that can never shrink, so that a data node may map it safely."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+
+from holdfast.errors import InvalidArgument, Unavailable
+
+_MADV_POPULATE_WRITE = 23  # Linux 5.14; not named by the standard library
+
+
+class SealedMemory:
+    """An anonymous file of fixed size, mapped, every page present.
+
+    Sealed against shrinking and growing: a process that maps it never meets a missing page, also
+    when its owner exits (F_SEAL_SHRINK; without it a truncation raises SIGBUS there).
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        """Raises InvalidArgument for a size below 1, Unavailable when memory is short."""
+        if nbytes < 1:
+            raise InvalidArgument(f"{nbytes} bytes cannot be allocated, at least 1 is needed")
+        self.descriptor = os.memfd_create("holdfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self.descriptor, nbytes)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, seals)
+            self.map = mmap.mmap(self.descriptor, nbytes)
+            self._populate()
+        except OSError as error:
+            os.close(self.descriptor)
+            raise Unavailable(
+                f"{nbytes} bytes of shared memory could not be had ({error.strerror}): free "
+                "memory, or raise the memory limit of this process (`holdfast doctor`)"
+            ) from error
+
+    def _populate(self) -> None:
+        with contextlib.suppress(OSError):  # kernels without huge pages for shared memory
+            self.map.madvise(mmap.MADV_HUGEPAGE)
+        with contextlib.suppress(OSError):  # kernels before 5.14: pages come at first touch
+            self.map.madvise(_MADV_POPULATE_WRITE)
+
+    def close(self) -> None:
+        """Lets descriptor and mapping go; the mapping stays while arrays still look into it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+        with contextlib.suppress(BufferError):
+            self.map.close()

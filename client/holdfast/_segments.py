@@ -1,0 +1,91 @@
+"""Where the bytes of blocks lie in registered memory, in the form that native code reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from holdfast._native_errors import translated
+from holdfast.errors import InvalidArgument
+from holdfast_kvstore import segments as layout
+from holdfast_kvstore.segments import Plane
+from holdfast_native import NativeError
+from holdfast_native import Region as NativeRegion
+from holdfast_native import Segments as NativeSegments
+
+if TYPE_CHECKING:
+    from holdfast._region import Region
+
+Indices = npt.NDArray[np.integer] | Sequence[int]
+
+
+class Segments:
+    """Where each block of a batch lies: over all planes in order, each plane's runs.
+
+    Made once and used for any number of calls; checked against its regions when it is made.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: NativeSegments) -> None:
+        self._native = native
+
+    @classmethod
+    def paged(cls, planes: Sequence[Plane], block_indices: Indices) -> Segments:
+        """Blocks spread over several planes, one key for all of them.
+
+        planes: each layer's K and V, say, in the order in which they are joined to a block.
+        block_indices: integers[blocks], the page of each key in the order of the keys.
+
+        Raises InvalidArgument for a plane or index outside its region, naming both, and Closed if
+        a region is closed.
+        """
+        indices = np.asarray(block_indices)
+        if indices.size == 0:
+            indices = np.zeros(0, dtype=np.int64)
+        checked = layout.Segments(tuple(planes), indices)
+        parts = [
+            (
+                _native_region(plane),
+                plane.base,
+                plane.block_stride,
+                plane.runs,
+                plane.run_stride,
+                plane.run_bytes,
+            )
+            for plane in checked.planes
+        ]
+        try:
+            return cls(NativeSegments(parts, checked.indices))
+        except NativeError as error:
+            raise translated(error) from error
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return self._native.blocks
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one block over all planes."""
+        return self._native.block_bytes
+
+    def __len__(self) -> int:
+        return self._native.blocks
+
+    def __repr__(self) -> str:
+        return f"<Segments: {self.blocks} blocks of {self.block_bytes} bytes>"
+
+
+def _native_region(plane: Plane) -> NativeRegion:
+    region: Region | object = plane.region
+    native = getattr(region, "_native", None)
+    if not isinstance(native, NativeRegion):
+        raise InvalidArgument(
+            f"a plane lies in a {type(region).__name__}, it must lie in a Region: register its "
+            "memory first"
+        )
+    return native
