@@ -77,7 +77,8 @@ fix: install  ## format, and mend what linters can mend
 .PHONY: wheels
 wheels: build/venv.stamp  ## one wheel of each package into dist/
 	@mkdir -p dist
-	@cd native && ../$(BIN)/maturin build --release --locked --quiet --out ../dist
+	@cd native && ../$(BIN)/maturin build --release --locked --quiet --out ../dist \
+		>../build/native.log 2>&1 || { cat ../build/native.log; exit 1; }
 	@$(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation \
 		--wheel-dir dist .
 	@ls dist
@@ -108,8 +109,9 @@ build/venv.stamp: requirements.lock
 
 build/native.stamp: build/venv.stamp $(native_sources)
 	@echo "building the native wheel (minutes the first time)"
-	@rm -rf build/wheel && cd native && ../$(BIN)/maturin build --release --locked --quiet \
-		--out ../build/wheel
+	@rm -rf build/wheel
+	@cd native && ../$(BIN)/maturin build --release --locked --quiet --out ../build/wheel \
+		>../build/native.log 2>&1 || { cat ../build/native.log; exit 1; }
 	@$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 

@@ -176,6 +176,12 @@ class DataNodeConfig(_Section):
                     f"unix_path has {length} bytes, the kernel takes {_UNIX_PATH_BYTES_MAX}"
                 )
         self._check_reach()
+        host = split_address(self.listen)[0]
+        if self.advertise is None and host in ("0.0.0.0", "::"):
+            raise ValueError(
+                f"listen {self.listen!r} is no address that others can use: set advertise to "
+                "the host:port at which they reach this node"
+            )
         return self
 
     def _check_reach(self) -> None:

@@ -193,11 +193,15 @@ class DataNode:
         listen = self._config.metrics.listen
         if listen is None:
             return ""
-        figures: Callable[[], dict[str, int]] = lambda: {  # noqa: E731
-            "map_epoch": view.epoch,
-            "heartbeats_failed": membership.heartbeats_failed,
-        }
-        server = MetricsServer(listen, DataNodeCollector(node.stats, self.worker_statuses, figures))
+
+        def figures() -> dict[str, int]:
+            return {
+                "map_epoch": view.epoch,
+                "heartbeats_failed": membership.heartbeats_failed,
+            }
+
+        collector = DataNodeCollector(node.stats, self.worker_statuses, figures)
+        server = MetricsServer(listen, collector)
         parts.callback(server.close)
         return server.address
 

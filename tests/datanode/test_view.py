@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from holdfast_datanode.view import View
+from holdfast_kvstore.cluster_map import ClusterMap
+from holdfast_kvstore.errors import HoldfastError
+from holdfast_kvstore.map_codec import encode_map
+from holdfast_proto import meta_pb2
+from tests.datanode.maps import cluster_map
+from tests.datanode.native_twin import NodeTwin
+
+MAP = cluster_map([[1], [2], [1]], epoch=5)
+
+
+def space(number: int, redundancy: str = "single") -> meta_pb2.SpaceInfo:
+    return meta_pb2.SpaceInfo(
+        number=number, tenant_number=3, block_bytes=4096, redundancy=redundancy, ttl_s=60
+    )
+
+
+def news(
+    version: int,
+    map_: ClusterMap | None = MAP,
+    spaces: Sequence[int] = (),
+    limits: dict[int, int] | None = None,
+) -> meta_pb2.NodeView:
+    return meta_pb2.NodeView(
+        version=version,
+        epoch=map_.epoch if map_ is not None else 0,
+        map=encode_map(map_) if map_ is not None else b"",
+        spaces=[space(number) for number in spaces],
+        ticket_keys=[meta_pb2.TicketKey(key_id=1, public_key=bytes(32))],
+        tenants=[meta_pb2.TenantInfo(number=n, limit_bytes=b) for n, b in (limits or {}).items()],
+    )
+
+
+@pytest.fixture
+def twin() -> NodeTwin:
+    return NodeTwin()
+
+
+@pytest.fixture
+def view(twin: NodeTwin) -> View:
+    return View(1, twin)
+
+
+def test_the_first_view_says_what_to_serve(view: View, twin: NodeTwin) -> None:
+    assert not view.wait_applied(0)
+    view.apply(news(1, spaces=[7]))
+    assert view.wait_applied(0)
+    assert twin.ticket_keys == [(1, bytes(32))]
+    assert twin.routes == [(5, 3, {0, 2})]
+    assert view.spaces == {7: (3, 4096, 60, 0, 1)}
+    assert (view.version, view.epoch) == (1, 5)
+
+
+def test_a_view_without_a_newer_map_leaves_the_route(view: View, twin: NodeTwin) -> None:
+    view.apply(news(1))
+    view.apply(news(2))
+    view.apply(news(3, map_=None))
+    assert len(twin.routes) == 1
+    assert (view.version, view.epoch) == (3, 5)
+
+
+def test_an_older_view_is_ignored(view: View, twin: NodeTwin) -> None:
+    view.apply(news(2, spaces=[7]))
+    view.apply(news(1, spaces=[]))
+    assert twin.dropped_spaces == []
+    assert view.version == 2
+
+
+def test_a_space_that_vanished_is_dropped_once(view: View, twin: NodeTwin) -> None:
+    view.apply(news(1, spaces=[7, 8]))
+    view.apply(news(2, spaces=[8]))
+    view.apply(news(3, spaces=[8]))
+    assert twin.dropped_spaces == [7]
+
+
+def test_a_space_that_came_and_went_between_two_views_is_dropped(
+    view: View, twin: NodeTwin
+) -> None:
+    view.apply(news(1, spaces=[7]))
+    view.apply(news(2, spaces=[7, 10]))
+    assert twin.dropped_spaces == [8, 9]
+
+
+def test_a_space_of_unknown_redundancy_is_kept_but_not_moved(view: View, twin: NodeTwin) -> None:
+    unknown = news(1)
+    unknown.spaces.append(space(9, redundancy="ec:8+3"))
+    view.apply(unknown)
+    assert view.spaces == {}
+    unknown.version = 2
+    view.apply(unknown)
+    assert twin.dropped_spaces == []
+
+
+def test_limits_of_tenants_are_set_changed_and_lifted(view: View, twin: NodeTwin) -> None:
+    view.apply(news(1, limits={3: 100, 4: 0}))
+    assert twin.limits == {3: 100}
+    view.apply(news(2, limits={3: 200}))
+    assert twin.limits == {3: 200}
+    view.apply(news(3, limits={3: 0}))
+    assert twin.limits == {3: None}
+
+
+def test_listeners_are_told_after_the_view_holds(view: View) -> None:
+    seen: list[int] = []
+    view.on_change(lambda: seen.append(view.epoch))
+    view.apply(news(1))
+    assert seen == [5]
+
+
+def test_a_damaged_map_changes_nothing(view: View, twin: NodeTwin) -> None:
+    damaged = news(1)
+    damaged.map = damaged.map[:-1] + b"\0"
+    with pytest.raises(HoldfastError):
+        view.apply(damaged)
+    assert view.duties is None
+    assert twin.routes == []
+    assert twin.ticket_keys == []
