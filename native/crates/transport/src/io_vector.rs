@@ -1,5 +1,3 @@
-use std::marker::PhantomData;
-
 /// Most pieces that one vectored call takes (Linux's `UIO_MAXIOV`).
 pub const IO_VECTORS_MAX: usize = 1024;
 
@@ -10,8 +8,12 @@ pub const IO_VECTORS_MAX: usize = 1024;
 #[derive(Clone, Copy)]
 pub struct IoVector {
     raw: libc::iovec,
-    not_for_other_threads: PhantomData<*const u8>,
 }
+
+// SAFETY: it is an address and a length; whoever dereferences it answers for the memory.
+unsafe impl Send for IoVector {}
+// SAFETY: as above.
+unsafe impl Sync for IoVector {}
 
 impl IoVector {
     /// A piece of `bytes` bytes at `address`.
@@ -22,7 +24,6 @@ impl IoVector {
                 iov_base: address.cast_mut().cast(),
                 iov_len: bytes,
             },
-            not_for_other_threads: PhantomData,
         }
     }
 

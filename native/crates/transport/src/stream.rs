@@ -253,6 +253,25 @@ impl Stream {
         }
     }
 
+    /// Lets the next close drop what the peer has not taken instead of holding it for delivery.
+    pub fn reset_on_close(&self) {
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        // SAFETY: the value is owned by this frame and its length is given. A failure only means
+        // that the kernel holds the bytes a while longer.
+        unsafe {
+            libc::setsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            );
+        }
+    }
+
     /// Ends the sending direction, so that the peer reads everything sent and then the end.
     pub fn shutdown_write(&self) {
         // SAFETY: a plain call on a descriptor that this value owns. A failure means that the
