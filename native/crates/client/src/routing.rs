@@ -1,0 +1,259 @@
+//! Which node is asked for which key, and on which lane.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use holdfast_wire::KeyStatus;
+use holdfast_wire::limits::KEYS_PER_REQUEST_MAX;
+
+use crate::operation::{OperationKind, Running};
+use crate::request::{PutStage, Request};
+use crate::state::State;
+
+/// Payload of one request, bytes: what one lane carries before another operation gets its turn.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// Keys by the node to be asked.
+#[derive(Default)]
+struct Groups {
+    nodes: Vec<(u64, Vec<u32>)>,
+    last: usize,
+}
+
+impl Groups {
+    fn push(&mut self, node: u64, key: u32, room: usize) {
+        let known = match self.nodes.get(self.last) {
+            Some((last, _)) if *last == node => Some(self.last),
+            _ => self.nodes.iter().position(|(other, _)| *other == node),
+        };
+        self.last = known.unwrap_or_else(|| {
+            self.nodes.push((node, Vec::with_capacity(room)));
+            self.nodes.len() - 1
+        });
+        self.nodes[self.last].1.push(key);
+    }
+}
+
+impl State {
+    /// Sends the keys to whom they are to be asked of next. Keys for which nobody is left are
+    /// decided.
+    pub(crate) fn dispatch(&mut self, running: &mut Running, keys: Vec<u32>) {
+        if keys.is_empty() {
+            return;
+        }
+        let groups = if running.kind.asks_all() {
+            self.group_for_all(running, &keys)
+        } else {
+            self.group_for_next(running, &keys)
+        };
+        for (node, keys) in groups.nodes {
+            self.request_keys(running, node, keys);
+        }
+    }
+
+    fn group_for_all(&mut self, running: &mut Running, keys: &[u32]) -> Groups {
+        let mut groups = Groups::default();
+        let map = Arc::clone(&running.map);
+        let copies = running.copies;
+        let limit = match running.kind {
+            OperationKind::Put => copies.min(map.width),
+            _ => usize::MAX,
+        };
+        for key in keys {
+            let id = running.ids[*key as usize];
+            for ordinal in 0..limit {
+                let Some(candidate) = map.candidate(&id, copies, ordinal) else {
+                    break;
+                };
+                let Some(node) = candidate else {
+                    continue;
+                };
+                if self.usable(node) {
+                    running.keys[*key as usize].open += 1;
+                    groups.push(node, *key, keys.len());
+                } else {
+                    running.keys[*key as usize].seen.add(KeyStatus::Unreachable);
+                }
+            }
+            if running.keys[*key as usize].open == 0 {
+                let merged = running.merged(*key);
+                running.decide(*key, merged);
+            }
+        }
+        groups
+    }
+
+    fn group_for_next(&mut self, running: &mut Running, keys: &[u32]) -> Groups {
+        let mut groups = Groups::default();
+        for key in keys {
+            match self.next_node(running, *key) {
+                Some(node) => groups.push(node, *key, keys.len()),
+                None => {
+                    let merged = running.merged(*key);
+                    running.decide(*key, merged);
+                }
+            }
+        }
+        groups
+    }
+
+    /// The next usable candidate of a key. When all were asked and one of them pointed to a
+    /// newer map which has arrived meanwhile, the key starts over with that map.
+    fn next_node(&mut self, running: &mut Running, key: u32) -> Option<u64> {
+        let id = running.ids[key as usize];
+        loop {
+            let ordinal = running.keys[key as usize].next;
+            match running
+                .map
+                .candidate(&id, running.copies, usize::from(ordinal))
+            {
+                Some(candidate) => {
+                    running.keys[key as usize].next = ordinal.saturating_add(1);
+                    match candidate {
+                        Some(node) if self.usable(node) => return Some(node),
+                        Some(_) => running.keys[key as usize].seen.add(KeyStatus::Unreachable),
+                        None => {}
+                    }
+                }
+                None => {
+                    if running.merged(key) != KeyStatus::NotOwner || !self.adopt_map(running) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the newest map over for an operation; false when it has that already.
+    fn adopt_map(&mut self, running: &mut Running) -> bool {
+        let Some(map) = &self.map else {
+            return false;
+        };
+        if map.epoch <= running.map.epoch {
+            return false;
+        }
+        running.map = Arc::clone(map);
+        self.counters.reroutes += 1;
+        for state in &mut running.keys {
+            state.next = 0;
+            state.seen = Default::default();
+        }
+        true
+    }
+
+    pub(crate) fn usable(&mut self, node: u64) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.usable())
+    }
+
+    /// Splits a node's keys into requests of bounded size and hands them to lanes.
+    pub(crate) fn request_keys(&mut self, running: &mut Running, node: u64, keys: Vec<u32>) {
+        let mut most = KEYS_PER_REQUEST_MAX as usize;
+        if running.segments.is_some() {
+            most = most.min((REQUEST_BYTES_MAX / running.block_bytes).max(1));
+        }
+        if keys.len() <= most {
+            let request = running.request(keys);
+            self.hand_to_lane(running, node, request);
+            return;
+        }
+        for part in keys.chunks(most) {
+            let request = running.request(part.to_vec());
+            self.hand_to_lane(running, node, request);
+        }
+    }
+
+    pub(crate) fn hand_to_lane(&mut self, running: &mut Running, node: u64, request: Request) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.counters.requests += 1;
+            peer.counters.keys += request.keys.len() as u64;
+        }
+        let now = Instant::now();
+        let Some(number) = self.choose_lane(node, now) else {
+            for key in &request.keys {
+                self.give_up_key(running, *key, KeyStatus::Unreachable);
+            }
+            return;
+        };
+        let Some(lane) = self.lanes.get_mut(&number) else {
+            return;
+        };
+        lane.submit(request);
+        if !running.lanes.contains(&number) {
+            running.lanes.push(number);
+        }
+        self.dirty.push(number);
+    }
+
+    /// The lane of a node with the least payload before it, the first of equals. A further one is
+    /// opened when all carry some, so that small requests do not wait behind a whole payload.
+    fn choose_lane(&mut self, node: u64, now: Instant) -> Option<u64> {
+        let peer = self.peers.get(&node)?;
+        let mut best: Option<(u64, u64)> = None;
+        let mut unopened = None;
+        for (place, lane) in peer.lanes.iter().enumerate() {
+            match lane.and_then(|number| Some((number, self.lanes.get(&number)?))) {
+                Some((number, lane)) => {
+                    let load = lane.outstanding_bytes;
+                    if best.is_none_or(|(_, least)| load < least) {
+                        best = Some((number, load));
+                    }
+                }
+                None => {
+                    unopened.get_or_insert(place);
+                }
+            }
+        }
+        match (best, unopened) {
+            (Some((number, 0)), _) | (Some((number, _)), None) => Some(number),
+            (Some((number, _)), Some(place)) => self.open_lane(node, place, now).or(Some(number)),
+            (None, Some(place)) => self.open_lane(node, place, now),
+            (None, None) => None,
+        }
+    }
+
+    /// A key that a node will not answer: reads go on to the next candidate later.
+    pub(crate) fn give_up_key(&mut self, running: &mut Running, key: u32, status: KeyStatus) {
+        if running.kind.asks_all() {
+            running.count_answer(key, status);
+            return;
+        }
+        running.keys[key as usize].seen.add(status);
+        self.dispatch(running, vec![key]);
+    }
+}
+
+impl Running {
+    /// A request for some of its keys.
+    pub(crate) fn request(&self, keys: Vec<u32>) -> Request {
+        let ids = keys.iter().map(|key| self.ids[*key as usize]).collect();
+        let checksums = match self.checksums.is_empty() {
+            true => Vec::new(),
+            false => keys
+                .iter()
+                .map(|key| self.checksums[*key as usize])
+                .collect(),
+        };
+        Request {
+            number: 0,
+            operation: self.shared.token,
+            kind: self.kind.request(),
+            space: self.space,
+            argument: self.argument,
+            results: Vec::new(),
+            stats: Vec::new(),
+            corrupt: Vec::new(),
+            keys,
+            ids,
+            first_position: self.first_position,
+            block_bytes: self.block_bytes,
+            segments: self.segments.clone(),
+            checksums,
+            deadline: self.deadline,
+            sent_at: None,
+            stage: PutStage::Asked,
+            abandoned: false,
+            second_look: false,
+            retried: false,
+        }
+    }
+}

@@ -1,0 +1,337 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holdfast_wire::{BlockId, KeyStatus, SpaceKey};
+
+use crate::lane::{Credential, Lane, LaneFailure};
+use crate::map::ClusterMap;
+use crate::operation::{KeyState, OperationKind, OperationShared, Running};
+use crate::peer::Peer;
+use crate::poller::{EventDescriptor, Poller, Readiness};
+use crate::random::Random;
+use crate::{ClientConfig, ClientError, Segments};
+
+/// One space as this client uses it.
+pub(crate) struct Space {
+    pub key: SpaceKey,
+    pub block_bytes: usize,
+    pub copies: usize,
+    pub credential: Credential,
+}
+
+/// What fires at a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// An operation's deadline, or its moment to try elsewhere.
+    Operation(u64),
+    /// A lane that must have been greeted by then.
+    Greeting(u64),
+    /// A node that may be tried again.
+    Retry(u64),
+}
+
+/// Counted since the client was made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub operations: u64,
+    pub keys: u64,
+    pub keys_served: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub corrupt: u64,
+    pub timed_out: u64,
+    pub cancelled: u64,
+    pub lanes_opened: u64,
+    pub lanes_failed: u64,
+    pub hedges: u64,
+    pub reroutes: u64,
+    pub copies_mismatched: u64,
+}
+
+/// A call, ready to be started.
+pub(crate) struct Call {
+    pub kind: OperationKind,
+    pub space: u32,
+    pub ids: Vec<BlockId>,
+    pub segments: Option<Arc<Segments>>,
+    pub checksums: Vec<u32>,
+    pub argument: u32,
+    pub first_position: u32,
+    pub deadline: Instant,
+    pub notify: bool,
+}
+
+/// Everything of a client that its lock guards.
+pub(crate) struct State {
+    pub config: ClientConfig,
+    pub poller: Arc<Poller>,
+    pub finished_event: Arc<EventDescriptor>,
+    pub random: Random,
+    pub map: Option<Arc<ClusterMap>>,
+    pub stale: bool,
+    pub tenant: Option<Credential>,
+    pub spaces: HashMap<u32, Space>,
+    pub generation: u64,
+    pub peers: HashMap<u64, Peer>,
+    pub lanes: HashMap<u64, Box<Lane>>,
+    pub next_number: u64,
+    pub operations: HashMap<u64, Box<Running>>,
+    pub bytes_in_flight: u64,
+    /// Operations that the background thread drives.
+    pub background_operations: usize,
+    /// Lanes with something to receive or to send.
+    pub ready: VecDeque<u64>,
+    /// Lanes that were given something to send.
+    pub dirty: Vec<u64>,
+    pub broken: Vec<(u64, LaneFailure)>,
+    pub timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    pub completed: Vec<u64>,
+    pub counters: Counters,
+    pub closed: bool,
+    /// A thread waits for the kernel.
+    pub driving: bool,
+    /// That thread is the background thread.
+    pub background_driving: bool,
+    /// Threads that wait for their operation while another drives.
+    pub waiting: Vec<Arc<OperationShared>>,
+    pub driven_at: Instant,
+    /// Until when the driver waits at most.
+    pub driving_until: Instant,
+    pub background: Background,
+}
+
+/// What the background thread is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Background {
+    /// Not started yet.
+    None,
+    Awake,
+    /// It waits without end until it is told.
+    Asleep,
+    Ended,
+}
+
+impl State {
+    /// Starts an operation: everything that can be sent at once is sent.
+    pub(crate) fn start(&mut self, call: Call) -> Result<Arc<OperationShared>, ClientError> {
+        let Some(space) = self.spaces.get(&call.space) else {
+            return Err(ClientError::UnknownSpace(call.space));
+        };
+        let (block_bytes, copies) = (space.block_bytes, space.copies);
+        let keys = call.ids.len();
+        let payload_bytes = match call.segments {
+            Some(_) => keys as u64 * block_bytes as u64,
+            None => 0,
+        };
+        self.check_room(payload_bytes)?;
+        if let Some(segments) = &call.segments {
+            segments.acquire()?;
+        }
+        self.next_number += 1;
+        let token = self.next_number;
+        let shared = Arc::new(OperationShared::new(token));
+        let map = self.map.clone().unwrap_or_else(ClusterMap::empty);
+        let hedge_at = self.hedge_at(&call, &map, copies);
+        let running = Running {
+            shared: Arc::clone(&shared),
+            kind: call.kind,
+            space: call.space,
+            copies,
+            block_bytes,
+            segments: call.segments,
+            checksums: call.checksums,
+            argument: match call.kind {
+                OperationKind::Put => self.random.write_id(),
+                _ => call.argument,
+            },
+            first_position: call.first_position,
+            deadline: call.deadline,
+            hedge_at,
+            map,
+            keys: vec![KeyState::default(); keys],
+            statuses: vec![KeyStatus::Miss; keys],
+            stats: match call.kind {
+                OperationKind::Stat => vec![None; keys],
+                _ => Vec::new(),
+            },
+            undecided: keys,
+            lanes: Vec::new(),
+            copy_batches: VecDeque::new(),
+            copying: 0,
+            ending: None,
+            notify: call.notify,
+            orphaned: false,
+            payload_bytes,
+            duplicates: Vec::new(),
+            ids: call.ids,
+        };
+        self.begin(running);
+        Ok(shared)
+    }
+
+    fn check_room(&self, payload_bytes: u64) -> Result<(), ClientError> {
+        let rooms = [
+            (
+                "operations",
+                1,
+                self.operations.len() as u64,
+                self.config.operations_max as u64,
+            ),
+            (
+                "payload bytes",
+                payload_bytes,
+                self.bytes_in_flight,
+                self.config.bytes_in_flight_max,
+            ),
+        ];
+        for (what, asked, in_flight, limit) in rooms {
+            if in_flight + asked > limit {
+                return Err(ClientError::InFlight {
+                    what,
+                    asked,
+                    in_flight,
+                    limit,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Half of the time, for reads that have somewhere else to go.
+    fn hedge_at(&self, call: &Call, map: &ClusterMap, copies: usize) -> Option<Instant> {
+        if call.kind.asks_all() || (copies < 2 && !map.has_previous()) {
+            return None;
+        }
+        let now = Instant::now();
+        Some(now + call.deadline.saturating_duration_since(now) / 2)
+    }
+
+    fn begin(&mut self, mut running: Running) {
+        let token = running.shared.token;
+        self.counters.operations += 1;
+        self.counters.keys += running.ids.len() as u64;
+        self.bytes_in_flight += running.payload_bytes;
+        self.background_operations += usize::from(running.in_background());
+        let first = running.hedge_at.unwrap_or(running.deadline);
+        self.timers.push(Reverse((first, Timer::Operation(token))));
+        if running.kind == OperationKind::Put {
+            running.set_duplicates_aside();
+        }
+        self.progress_handshakes();
+        let keys: Vec<u32> = (0..running.ids.len() as u32)
+            .filter(|key| !running.keys[*key as usize].decided)
+            .collect();
+        let mut running = Box::new(running);
+        self.dispatch(&mut running, keys);
+        self.operations.insert(token, running);
+        self.finish_if_done(token);
+        self.settle();
+    }
+
+    /// Looks at the kernel once when a node's greeting may be waiting there, so that a client
+    /// whose calls all fail fast still notices that a node is back.
+    fn progress_handshakes(&mut self) {
+        if self.driving || self.lanes.values().all(|lane| lane.ready()) {
+            return;
+        }
+        let mut ready = Vec::new();
+        self.poller.clone().poll(0, &mut ready);
+        self.apply(&ready);
+        while self.work() {}
+    }
+
+    /// Notes what the kernel said.
+    pub(crate) fn apply(&mut self, ready: &[Readiness]) {
+        for readiness in ready {
+            let Some(lane) = self.lanes.get_mut(&readiness.token) else {
+                continue;
+            };
+            lane.readable |= readiness.readable;
+            lane.writable |= readiness.writable;
+            if !lane.queued {
+                lane.queued = true;
+                self.ready.push_back(readiness.token);
+            }
+        }
+    }
+
+    /// Finishes an operation whose keys are all decided and whose memory nobody touches.
+    pub(crate) fn finish_if_done(&mut self, token: u64) {
+        let done = self
+            .operations
+            .get(&token)
+            .is_some_and(|running| running.undecided == 0 && running.copying == 0);
+        if !done {
+            return;
+        }
+        let Some(mut running) = self.operations.remove(&token) else {
+            return;
+        };
+        self.bytes_in_flight -= running.payload_bytes;
+        self.background_operations -= usize::from(running.in_background());
+        if let Some(segments) = &running.segments {
+            segments.release();
+        }
+        self.count_result(&running);
+        let notify = running.notify;
+        let result = running.result();
+        // Nobody else sets it: the operation has just left the table.
+        let _ = running.shared.result.set(result);
+        running.shared.changed.notify_all();
+        if notify {
+            self.completed.push(token);
+            self.finished_event.set();
+        }
+    }
+
+    fn count_result(&mut self, running: &Running) {
+        let served = |status: &&KeyStatus| match running.kind {
+            OperationKind::Put => **status == KeyStatus::Stored,
+            _ => **status == KeyStatus::Hit,
+        };
+        let served = running.statuses.iter().filter(served).count() as u64;
+        let bytes = served * running.block_bytes as u64;
+        self.counters.keys_served += served;
+        match running.kind {
+            OperationKind::Get => self.counters.bytes_read += bytes,
+            OperationKind::Put => self.counters.bytes_written += bytes,
+            _ => {}
+        }
+    }
+
+    /// When the next timer fires.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((when, _))| *when)
+    }
+
+    /// Whether nodes wait to be tried again.
+    pub(crate) fn has_probes(&self) -> bool {
+        self.peers
+            .values()
+            .any(|peer| peer.entry.up && peer.health != crate::peer::Health::Good)
+    }
+
+    /// How long a driver polls before it blocks.
+    pub(crate) fn spin(&self) -> Duration {
+        Duration::from_micros(u64::from(self.config.spin_us))
+    }
+}
+
+impl Running {
+    /// Duplicates in one put are not sent: they share the first one's result.
+    fn set_duplicates_aside(&mut self) {
+        if self.ids.len() < 2 {
+            return;
+        }
+        let mut first: HashMap<BlockId, u32> = HashMap::with_capacity(self.ids.len());
+        for place in 0..self.ids.len() as u32 {
+            let known = *first.entry(self.ids[place as usize]).or_insert(place);
+            if known != place {
+                self.duplicates.push((place, known));
+                self.decide(place, KeyStatus::Unknown);
+            }
+        }
+    }
+}
