@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,15 +232,16 @@ class Membership:
         retry_s = _RETRY_S_MIN
         while not self._stopping.is_set():
             try:
-                for news in self._watch(view):
-                    view.apply(news)
-                    retry_s = _RETRY_S_MIN
+                with closing(self._watch(view)) as stream:
+                    for news in stream:
+                        view.apply(news)
+                        retry_s = _RETRY_S_MIN
             except HoldfastError as error:
                 _log.warning("watch broke", member=self._watched_member, error=error.message)
                 self._stopping.wait(retry_s * random.uniform(0.5, 1.0))
                 retry_s = min(2 * retry_s, _RETRY_S_MAX)
 
-    def _watch(self, view: View) -> Iterator[meta_pb2.NodeView]:
+    def _watch(self, view: View) -> Generator[meta_pb2.NodeView, None, None]:
         assert self._identity is not None
         request = meta_pb2.WatchNodeRequest(id=self._identity.node, known_version=view.version)
         return self._metadata.watch(request, _WATCH_MS, self._note_watch)

@@ -6,7 +6,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol, TypeVar
 
 import grpc
@@ -122,7 +122,7 @@ class MetadataClient:
         request: meta_pb2.WatchNodeRequest,
         deadline_ms: int,
         on_open: Callable[[str, Callable[[], None]], None],
-    ) -> Iterator[meta_pb2.NodeView]:
+    ) -> Generator[meta_pb2.NodeView, None, None]:
         """Views from one member until the deadline, which ends it without an error.
 
         `on_open` gets the member's address and a function that ends the stream from any thread.
@@ -131,10 +131,10 @@ class MetadataClient:
         """
         member = self.preferred
         method = f"{_SERVICE}WatchNode"
+        stream = self._stub(member).WatchNode(
+            request, timeout=deadline_ms / 1000, metadata=self._credential(method, request)
+        )
         try:
-            stream = self._stub(member).WatchNode(
-                request, timeout=deadline_ms / 1000, metadata=self._credential(method, request)
-            )
             on_open(member, lambda: _cancel(stream))
             yield from stream
         except grpc.RpcError as error:
@@ -144,6 +144,8 @@ class MetadataClient:
             found = from_rpc_error(error, member)
             self._turn_from(member, found)
             raise found from error
+        finally:
+            _cancel(stream)
 
     def close(self) -> None:
         """Ends calls under way and closes every channel."""

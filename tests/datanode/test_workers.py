@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -20,16 +17,7 @@ from holdfast_kvstore.map_codec import encode_map
 from holdfast_proto import meta_pb2
 from tests.datanode.maps import cluster_map
 from tests.datanode.native_twin import NodeTwin
-
-DEADLINE_S = 10.0
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + DEADLINE_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < ends_at_s, "condition did not come true in time"
-        pause.wait(0.005)
+from tests.datanode.waiting import DEADLINE_S, wait_for
 
 
 class CountingWorker(Worker):
