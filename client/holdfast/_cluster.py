@@ -13,7 +13,7 @@ from types import TracebackType
 from holdfast._credentials import TenantCredential
 from holdfast._limits import Limits, Timeouts, check_deadline
 from holdfast._members import Members, split_addresses
-from holdfast._metadata_methods import DELETE_SPACE, LIST_SPACES
+from holdfast._metadata_methods import DELETE_SPACE, DESCRIBE_SPACE, LIST_SPACES
 from holdfast._session import Session, Target, Transport
 from holdfast._space import Space
 from holdfast.errors import Closed, HoldfastError, InvalidArgument
@@ -123,18 +123,12 @@ class Cluster:
 
     def spaces(self) -> list[str]:
         """Names of this tenant's spaces, sorted. Raises like `space`."""
-        session = self._live()
-        session.check_usable()
-        reply = session.metadata.call(
-            LIST_SPACES, pb.ListSpacesRequest(), session.timeouts.metadata_s
-        )
-        return sorted(space.name for space in reply.spaces)
+        return sorted(info.name for info in list_space_infos(self))
 
     def delete_space(self, name: str) -> None:
         """Deletes a space with all its blocks. Its number is never used again, so that a space
         created later under the same name sees none of them. Raises NotFound and like `space`."""
         session = self._live()
-        session.check_usable()
         request = pb.DeleteSpaceRequest(
             client_id=session.metadata.client_id,
             sequence=session.metadata.next_sequence(),
@@ -191,6 +185,20 @@ class Cluster:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._session else "not used yet"
         return f"<Cluster {','.join(self._target.addresses)}: {state}>"
+
+
+def list_space_infos(cluster: Cluster) -> list[pb.SpaceInfo]:
+    """Everything about every space of the tenant, for tools."""
+    session = cluster._live()
+    request = pb.ListSpacesRequest()
+    return list(session.metadata.call(LIST_SPACES, request, session.timeouts.metadata_s).spaces)
+
+
+def describe_space(cluster: Cluster, name: str) -> pb.SpaceInfo:
+    """Everything about one space, for tools. Raises NotFound."""
+    session = cluster._live()
+    request = pb.SpaceName(name=name)
+    return session.metadata.call(DESCRIBE_SPACE, request, session.timeouts.metadata_s)
 
 
 def _close_all() -> None:

@@ -1,0 +1,54 @@
+"""How a command reaches the cluster: flags first, then environment, then the context file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import typer
+
+from holdfast._admin import AdminClient
+from holdfast._cluster import Cluster, connect
+from holdfast._members import split_addresses
+from holdfast._session import Transport
+from holdfast.errors import ConfigInvalid
+from holdfast_kvstore.secret import load_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the global options said; secrets by reference only."""
+
+    address: str
+    tenant: str
+    key: str
+    secret: str
+    deadline_s: float
+
+    def admin(self) -> AdminClient:
+        """Operators' calls. Raises ConfigInvalid when address or secret are not known."""
+        self._need("address", self.address)
+        self._need("secret", self.secret)
+        return AdminClient(split_addresses(self.address), load_secret(self.secret), self.deadline_s)
+
+    def cluster(self, transport: Transport = "auto") -> Cluster:
+        """A tenant's cluster object. Raises ConfigInvalid when something is not known."""
+        self._need("address", self.address)
+        self._need("tenant", self.tenant)
+        self._need("key", self.key)
+        key = load_secret(self.key).reveal().decode()
+        return connect(self.address, tenant=self.tenant, key=key, transport=transport)
+
+    def _need(self, what: str, value: str) -> None:
+        if not value:
+            raise ConfigInvalid(
+                f"{what} is not known: give --{what} before the command, set "
+                f"HOLDFAST_{what.upper()}, or start a cluster here with `holdfast up`"
+            )
+
+
+def reach_of(context: typer.Context) -> Reach:
+    """What the main callback left for the command."""
+    found = context.obj
+    if not isinstance(found, Reach):
+        raise TypeError(f"the main callback left {found!r} instead of how to reach the cluster")
+    return found
