@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -43,19 +44,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _obey_signals(node: DataNode) -> None:
-    """Answers signals in a thread: nothing that they interrupt can hold a lock that they need."""
+    """Answers signals in a thread: nothing that they interrupt can hold a lock that they need.
+
+    The pipe works whichever thread the kernel chose for the signal.
+    """
     answers: dict[int, Callable[[], None]] = {
         signal.SIGTERM: node.stop,
         signal.SIGINT: node.stop,
         signal.SIGUSR1: node.pause_workers,
         signal.SIGUSR2: node.resume_workers,
     }
-    # Before any other thread starts, so that all of them inherit it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, answers)
+    readable, writable = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    for number in answers:
+        signal.signal(number, lambda *_: None)
 
     def answer() -> None:
-        while True:
-            answers[signal.sigwait(answers)]()
+        while number := os.read(readable, 1):
+            answers.get(number[0], lambda: None)()
 
     threading.Thread(target=answer, name="signals", daemon=True).start()
 

@@ -14,6 +14,7 @@ import structlog
 
 from holdfast_datanode.config import DataNodeConfig, split_address
 from holdfast_datanode.identity import DataDirectory, Identity
+from holdfast_datanode.machine_limits import check_memory, raise_descriptor_limit
 from holdfast_datanode.membership import Description, Membership
 from holdfast_datanode.metadata_client import MetadataClient
 from holdfast_datanode.metrics import DataNodeCollector, MetricsServer
@@ -86,6 +87,8 @@ class DataNode:
 
     def _compose(self, parts: ExitStack) -> None:
         config = self._config
+        raise_descriptor_limit(config)
+        check_memory(config)
         directory = parts.enter_context(DataDirectory(config.data_directory))
         metadata = MetadataClient(config.members, load_secret(config.secret))
         parts.callback(metadata.close)
