@@ -229,7 +229,8 @@ class RaftMessage:
         A host fetches the state machine's copy that `snapshot_data` describes BEFORE it gives a
         snapshot message to `RaftCore.step`, so that installing it takes no time."""
     @property
-    def sender(self) -> int: ...
+    def sender(self) -> int:
+        """Who sent it; for kind read_index who asked, though another member passed it on."""
     @property
     def to(self) -> int: ...
     @property
@@ -313,8 +314,15 @@ class RaftEffects:
         False when only the commit index moved."""
     @property
     def snapshot(self) -> RaftSnapshot | None:
-        """To install BEFORE `entries`; it replaces the whole log. Order: install the state machine
-        durably, then `log.persist`: the log then no longer holds what came before."""
+        """To install BEFORE `entries`; it replaces the whole log and supersedes every committed entry
+        handed out earlier and not yet applied. Order: install the state machine durably, then
+        `log.persist`.
+
+        The state machine keeps (index, term, configuration) with its content, in one transaction:
+        after a crash between the two, its applied index is that index while `recovered.last_index`
+        is lower, and the host calls `log.install_snapshot` with the three, and `recovered()` again,
+        before it makes a `RaftCore`. A state machine that is ahead of the log at any other index
+        means that the log lost synced entries."""
     @property
     def messages(self) -> list[RaftMessage]:
         """May be sent at once, before anything is persisted (a leader's: disks work in parallel)."""
@@ -522,9 +530,11 @@ class RaftLog:
     ) -> None:
         """The parts of `persist` by hand. Entries must follow the log without a gap."""
     def install_snapshot(
-        self, index: int, term: int, configuration: RaftConfiguration, hard_state: bytes | None
+        self, index: int, term: int, configuration: RaftConfiguration
     ) -> None:
-        """Replaces the whole log by a snapshot's position, synced."""
+        """Replaces the whole log by a snapshot's position, synced, and lifts the hard state to it.
+        For a start after the crash that `RaftEffects.snapshot` describes; `persist` does the same in
+        the normal course."""
     def compact_to(self, compaction: RaftCompaction) -> None:
         """Drops entries up to and including its index, and log files nobody needs any more."""
     def close(self) -> None:
@@ -553,7 +563,7 @@ class RaftMemoryLog:
         self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
     ) -> None: ...
     def install_snapshot(
-        self, index: int, term: int, configuration: RaftConfiguration, hard_state: bytes | None
+        self, index: int, term: int, configuration: RaftConfiguration
     ) -> None: ...
     def compact_to(self, compaction: RaftCompaction) -> None: ...
     def close(self) -> None: ...

@@ -60,12 +60,10 @@ macro_rules! log_methods {
                 index: u64,
                 term: u64,
                 configuration: &RaftConfiguration,
-                hard_state: Option<&[u8]>,
             ) -> PyResult<()> {
-                let hard_state = hard_state.map(hard_state_record).transpose()?;
-                let start = Compaction { index, term, configuration: configuration.0.clone() };
-                py.detach(|| self.0.write(Some(&start), hard_state.as_ref(), &[], true))
-                    .map_err(log_error)
+                let configuration = configuration.0.clone();
+                let start = Compaction { index, term, configuration };
+                py.detach(|| self.0.install_snapshot(&start)).map_err(log_error)
             }
 
             fn compact_to(&self, py: Python<'_>, compaction: &RaftCompaction) -> PyResult<()> {

@@ -110,6 +110,11 @@ pub struct Effects {
     pub must_sync: bool,
     /// To install BEFORE `entries`: state machine durably first, then the log, which it replaces
     /// whole. It supersedes every committed entry handed out earlier and not yet applied.
+    ///
+    /// The state machine keeps `start` with its content, in one transaction: after a crash between the
+    /// two its applied index is `start.index` while the log ends before that, and the host calls
+    /// [`crate::DurableLog::install_snapshot`] with it before it starts a core. A state machine that
+    /// is ahead of the log at any other index means that the log lost synced entries.
     pub snapshot: Option<Snapshot>,
     /// May be sent at once, before anything is persisted: a leader's appends, so that disks work in
     /// parallel.

@@ -120,7 +120,7 @@ impl Envelope {
         self.kind
     }
 
-    /// Who sent it.
+    /// Who sent it; for [`MessageKind::ReadIndex`] who asked, though another member passed it on.
     #[must_use]
     pub fn sender(&self) -> u64 {
         self.message.from
@@ -164,7 +164,9 @@ impl Envelope {
 
     fn validate(&self) -> Result<(), CoreError> {
         let message = &self.message;
-        if message.from == 0 || message.to == 0 || message.from == message.to {
+        // A follower passes a read on to the leader it knows, which by now may be the asker itself.
+        let to_itself = message.from == message.to && self.kind != MessageKind::ReadIndex;
+        if message.from == 0 || message.to == 0 || to_itself {
             return Err(malformed(format!(
                 "from member {} to member {}",
                 message.from, message.to

@@ -4,16 +4,23 @@
 //! lose one read, and a late answer to a read made before a restart would serve a stale one. So
 //! every context travels as `member id | nonce of this start | counter | host's bytes`.
 
+use std::collections::BTreeSet;
+
 use crate::ReadPoint;
 
 const PREFIX_BYTES: usize = 24;
+
+/// Reads that one member may be waiting for, and that one leader collects before a quorum confirms it.
+/// A host gathers many reads into one point, so this is far more than it needs.
+pub(crate) const READS_PENDING_MAX: usize = 4096;
 
 /// Wraps and unwraps one member's read contexts.
 #[derive(Debug)]
 pub(crate) struct ReadPoints {
     member_id: u64,
     nonce: u64,
-    sent: u64,
+    asked: u64,
+    waiting: BTreeSet<u64>,
 }
 
 impl ReadPoints {
@@ -21,32 +28,39 @@ impl ReadPoints {
         Self {
             member_id,
             nonce,
-            sent: 0,
+            asked: 0,
+            waiting: BTreeSet::new(),
         }
     }
 
-    /// The context that goes to the protocol.
+    /// The context that goes to the protocol. Reads that never got an answer are forgotten, the oldest
+    /// first, when too many wait; their host's deadline is long over.
     pub(crate) fn wrap(&mut self, context: &[u8]) -> Vec<u8> {
-        self.sent += 1;
+        self.asked += 1;
+        self.waiting.insert(self.asked);
+        if self.waiting.len() > READS_PENDING_MAX {
+            self.waiting.pop_first();
+        }
         let mut wrapped = Vec::with_capacity(PREFIX_BYTES + context.len());
-        for part in [self.member_id, self.nonce, self.sent] {
+        for part in [self.member_id, self.nonce, self.asked] {
             wrapped.extend_from_slice(&part.to_le_bytes());
         }
         wrapped.extend_from_slice(context);
         wrapped
     }
 
-    /// The host's own context again, or nothing if this start did not ask.
-    pub(crate) fn unwrap(&self, state: raft::ReadState) -> Option<ReadPoint> {
-        let context = state.request_ctx;
-        let mut expected = [0_u8; 16];
-        expected[..8].copy_from_slice(&self.member_id.to_le_bytes());
-        expected[8..].copy_from_slice(&self.nonce.to_le_bytes());
-        if context.len() < PREFIX_BYTES || context[..16] != expected {
+    /// The host's own context again, once; nothing if this start does not wait for it.
+    pub(crate) fn unwrap(&mut self, state: &raft::ReadState) -> Option<ReadPoint> {
+        let (prefix, context) = state.request_ctx.split_at_checked(PREFIX_BYTES)?;
+        let part = |at: usize| {
+            let bytes = prefix[at..at + 8].try_into();
+            u64::from_le_bytes(bytes.expect("a slice of eight bytes"))
+        };
+        if (part(0), part(8)) != (self.member_id, self.nonce) || !self.waiting.remove(&part(16)) {
             return None;
         }
         Some(ReadPoint {
-            context: context[PREFIX_BYTES..].to_vec(),
+            context: context.to_vec(),
             index: state.index,
         })
     }

@@ -235,13 +235,22 @@ impl Storage for LogWindow {
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let least = request_index.max(self.start_index);
         match &self.provided {
-            Some(snapshot) if snapshot.get_metadata().index >= least => Ok(snapshot.clone()),
+            Some(given) if given.get_metadata().index >= least && names(given, to) => {
+                Ok(given.clone())
+            }
             _ => {
-                self.wanted.borrow_mut().insert(to, least);
+                // A member refuses a snapshot from before it was added, for ever.
+                let added = self.configurations.last_key_value();
+                let added = added.map_or(least, |(index, _)| *index);
+                self.wanted.borrow_mut().insert(to, least.max(added));
                 Err(raft::Error::Store(
                     StorageError::SnapshotTemporarilyUnavailable,
                 ))
             }
         }
     }
+}
+
+fn names(snapshot: &Snapshot, member_id: u64) -> bool {
+    Configuration::from_conf_state(snapshot.get_metadata().get_conf_state()).contains(member_id)
 }

@@ -64,6 +64,7 @@ impl Core {
             core.node
                 .mut_store()
                 .record_configuration(index, configuration.clone());
+            core.step_down_if_removed(&configuration);
             Ok(configuration)
         })
     }
@@ -85,6 +86,16 @@ impl Core {
             core.node.transfer_leader(member_id);
             Ok(())
         })
+    }
+
+    /// A change that an earlier leader proposed can remove the one that applies it. The protocol lets
+    /// it lead on and drop every proposal; others must take over instead.
+    fn step_down_if_removed(&mut self, configuration: &Configuration) {
+        let raft = &mut self.node.raft;
+        if raft.state == StateRole::Leader && !configuration.is_voter(raft.id) {
+            let term = raft.term;
+            raft.become_follower(term, raft::INVALID_ID);
+        }
     }
 
     /// A leader that stepped down between entering and leaving a joint configuration leaves that to

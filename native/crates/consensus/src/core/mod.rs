@@ -12,7 +12,7 @@ use raft::eraftpb::Entry;
 use raft::{RawNode, Ready, StateRole};
 
 use crate::election::ElectionTimeouts;
-use crate::read_points::ReadPoints;
+use crate::read_points::{READS_PENDING_MAX, ReadPoints};
 use crate::window::LogWindow;
 use crate::{
     Configuration, CoreConfig, CoreError, Envelope, MessageKind, Position, Progress, Recovered,
@@ -20,9 +20,6 @@ use crate::{
 };
 
 pub use snapshots::SNAPSHOT_DESCRIPTOR_BYTES_MAX;
-
-/// Reads that may wait for a quorum on one leader; hosts gather many reads into one point.
-const READS_PENDING_MAX: usize = 4096;
 
 /// One member's protocol state (tikv `raft`; pre-vote and check-quorum on).
 ///

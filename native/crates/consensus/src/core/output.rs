@@ -121,7 +121,7 @@ impl Core {
             messages_after_persist: envelopes(ready.take_persisted_messages()),
             committed: committed.into_iter().map(committed_entry).collect(),
             read_points: read_states
-                .into_iter()
+                .iter()
                 .filter_map(|state| self.reads.unwrap(state))
                 .collect(),
             soft_state: ready.ss().map(|state| SoftState {

@@ -74,6 +74,29 @@ pub trait DurableLog {
         )
     }
 
+    /// Replaces the whole log by a snapshot's position, synced. The hard state is lifted to it.
+    ///
+    /// A host needs this at start when a crash came between installing a snapshot in the state machine
+    /// and persisting it here: then the state machine is ahead of the log.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    fn install_snapshot(&self, start: &Compaction) -> Result<(), LogError> {
+        let known = self.recovered()?.hard_state;
+        // A vote belongs to its term; in a later one this member has not voted.
+        let vote = if known.term() < start.term {
+            0
+        } else {
+            known.vote()
+        };
+        let lifted = HardStateRecord::new(
+            known.term().max(start.term),
+            vote,
+            known.commit().max(start.index),
+        );
+        self.write(Some(start), Some(&lifted), &[], true)
+    }
+
     /// Writes the first state of a new cluster, synced.
     ///
     /// # Errors
