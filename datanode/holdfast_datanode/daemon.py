@@ -29,7 +29,7 @@ from holdfast_datanode.workers import (
     WorkerStatus,
     WorkerThread,
 )
-from holdfast_kvstore.errors import HoldfastError, Unavailable
+from holdfast_kvstore.errors import HoldfastError, Internal, Unavailable
 from holdfast_kvstore.secret import load_secret
 from holdfast_native import Node
 
@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 _THREAD_STOP_S = 2.0
 _LEAVE_MS = 1_000
 _LOOK_S = 0.1
+_BUILDS_MAX = 3
 
 
 class DataNode:
@@ -124,7 +125,8 @@ class DataNode:
         """The native node, serving, and known to the cluster under its present address.
 
         It is built with its id, which only the first join gives: a node without one joins with the
-        address that it is going to have, any other is reachable before it joins.
+        address that it is going to have, any other is reachable before it joins. A node that was
+        removed meanwhile is given another id, and is built once more.
         """
         config = self._config
         listen = config.listen
@@ -133,17 +135,29 @@ class DataNode:
         if identity is None:
             listen = _with_port(listen)
             joined = self._describe(incarnation, listen)
-            identity = membership.join(joined, config.join_deadline_s * 1000, self._ending)
-        node = native_node(config, identity, incarnation)
-        parts.callback(node.stop, config.stop_deadline_ms)
-        unix_path = config.unix_path
+            identity = self._join(membership, joined)
+        for _ in range(_BUILDS_MAX):
+            node = native_node(config, identity, incarnation)
+            stop = parts.enter_context(ExitStack())
+            stop.callback(node.stop, config.stop_deadline_ms)
+            self._serve(node, listen)
+            present = self._describe(incarnation, node.tcp_address)
+            given = identity if present == joined else self._join(membership, present)
+            if given == identity:
+                return node, identity
+            _log.warning("given another id", before=identity.node, node=given.node)
+            stop.close()
+            identity, joined = given, None
+        raise Internal(f"the cluster gave this node another id {_BUILDS_MAX} times in a row")
+
+    def _serve(self, node: Node, listen: str) -> None:
+        unix_path = self._config.unix_path
         if unix_path is not None:
             unix_path.parent.mkdir(parents=True, exist_ok=True)
         node.start(listen, str(unix_path) if unix_path is not None else None)
-        present = self._describe(incarnation, node.tcp_address)
-        if present != joined:
-            membership.join(present, config.join_deadline_s * 1000, self._ending)
-        return node, identity
+
+    def _join(self, membership: Membership, description: Description) -> Identity:
+        return membership.join(description, self._config.join_deadline_s * 1000, self._ending)
 
     def _describe(self, incarnation: int, tcp_address: str) -> Description:
         config = self._config

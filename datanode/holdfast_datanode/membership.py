@@ -211,7 +211,12 @@ class Membership:
         )
         if reply.unknown:
             _log.warning("the cluster does not know this node any more: joining again")
-            self.join(self._description, self._deadline_ms)
+            before = self._identity
+            if self.join(self._description, self._deadline_ms) != before:
+                raise NotFound(
+                    f"node {before.node} was removed from the cluster, with its groups: started "
+                    "again it is a new, empty node"
+                )
         self._check_watch(view, reply.epoch)
 
     def _check_watch(self, view: View, newest_epoch: int) -> None:

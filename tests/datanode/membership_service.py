@@ -28,6 +28,9 @@ class MembershipService(meta_pb2_grpc.MembershipServicer):
 
     refuse: Callable[[str], HoldfastError | None] = lambda _: None
     heartbeat_interval_ms: int = 20
+    new_id: int = 42
+    removed: set[int] = field(default_factory=set)
+    """Ids that get `new_id` when they join."""
     newest_epoch: int = 0
     unknown: list[bool] = field(default_factory=list)
     """Answers `unknown` of the next heartbeats."""
@@ -62,7 +65,7 @@ class MembershipService(meta_pb2_grpc.MembershipServicer):
     ) -> meta_pb2.JoinReply:
         self._admit("Join", request, context)
         return meta_pb2.JoinReply(
-            id=request.id or 42,
+            id=self.new_id if request.id in self.removed | {0} else request.id,
             cluster_id=CLUSTER_ID,
             heartbeat_interval_ms=self.heartbeat_interval_ms,
             member_addresses=[self.address],

@@ -175,11 +175,14 @@ def test_a_node_that_the_cluster_forgot_joins_again(rig: Rig, service: Membershi
     assert rig.fatal == []
 
 
-def test_a_node_that_was_removed_ends(rig: Rig, service: MembershipService) -> None:
+def test_a_node_that_was_removed_ends_and_is_a_new_one_when_it_is_started_again(
+    rig: Rig, service: MembershipService
+) -> None:
     rig.start()
-    service.refuse = lambda name: NotFound("node 42") if name == "Heartbeat" else None
+    service.removed, service.new_id, service.unknown = {42}, 43, [True]
     wait_for(lambda: rig.fatal)
     assert isinstance(rig.fatal[0], NotFound)
+    assert rig.directory.load_identity() == Identity(43, CLUSTER_ID)
 
 
 def test_heartbeats_outlast_any_other_refusal(rig: Rig, service: MembershipService) -> None:
