@@ -1,9 +1,16 @@
 //! PyO3 face of the native crates: converts, releases the GIL, calls one crate.
 use pyo3::prelude::*;
 
+mod client;
+mod client_errors;
 mod errors;
+mod keys;
 mod limits;
+mod operation;
+mod owners;
 mod raft;
+mod region;
+mod segments;
 
 /// The compiled half of `holdfast_native`.
 #[pymodule]
@@ -11,7 +18,21 @@ mod _native {
     #[pymodule_export]
     use crate::limits::{RawPeer, RawProbe, raw_copy, raw_fill};
     #[pymodule_export]
+    use crate::client::Client;
+    #[pymodule_export]
+    use crate::client_errors::{
+        ClientError, ClosedError, ForkedError, InFlightError, SegmentsError,
+    };
+    #[pymodule_export]
     use crate::errors::NativeError;
+    #[pymodule_export]
+    use crate::keys::{block_ids, crc32c};
+    #[pymodule_export]
+    use crate::operation::{KeyStatus, Operation};
+    #[pymodule_export]
+    use crate::region::Region;
+    #[pymodule_export]
+    use crate::segments::Segments;
     #[pymodule_export]
     use crate::raft::RaftCore;
     #[pymodule_export]

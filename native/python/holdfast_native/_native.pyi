@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
 
@@ -605,3 +605,195 @@ def raw_copy(source: Buffer, destination: Buffer, block_bytes: int, order: list[
 
 def raw_fill(destination: Buffer, seed: int) -> None:
     """Fills memory with incompressible bytes, the same for the same seed."""
+
+# --- client ------------------------------------------------------------------------------------
+
+class ClientError(NativeError):
+    """A call of the client was refused. What becomes of single keys is a status, no error."""
+
+class ClosedError(ClientError):
+    """The client or the region is closed."""
+
+class SegmentsError(ClientError):
+    """Segments do not fit their regions, or the call."""
+
+class InFlightError(ClientError):
+    """Too much is under way already; wait for some of it."""
+
+class ForkedError(ClientError):
+    """The client belongs to the process that this one was forked from."""
+
+@final
+class KeyStatus:
+    """Per-key results, as small integers (crate `wire`, `KeyStatus`)."""
+
+    MISS: Final[int]
+    HIT: Final[int]
+    STORED: Final[int]
+    PRESENT: Final[int]
+    BUSY: Final[int]
+    REFUSED: Final[int]
+    UNKNOWN: Final[int]
+    CORRUPT: Final[int]
+    NOT_OWNER: Final[int]
+    TIMED_OUT: Final[int]
+    UNREACHABLE: Final[int]
+    CANCELLED: Final[int]
+
+@final
+class Region:
+    """Memory of this process that blocks are read from and written to; holds its buffer."""
+
+    def __new__(cls, buffer: Buffer, *, descriptor: int = -1, descriptor_offset: int = 0) -> Region:
+        """Any C-contiguous buffer. `descriptor`: the memfd or file behind it, for shared memory."""
+    @staticmethod
+    def from_address(address: int, nbytes: int, owner: object, readonly: bool) -> Region:
+        """Memory that `owner` keeps alive (DLPack, `__array_interface__`)."""
+    @property
+    def address(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self, deadline_ms: int) -> bool:
+        """Waits until no operation uses it, then lets the buffer go; False at the deadline."""
+
+@final
+class Segments:
+    """Where the bytes of each block of a batch lie.
+
+    Block i is the concatenation, over the planes in order and r in range(runs), of the bytes
+    [base + indices[i] * block_stride + r * run_stride, + run_bytes) of the plane's region.
+    """
+
+    def __new__(
+        cls,
+        planes: Sequence[tuple[Region, int, int, int, int, int]],
+        indices: Buffer,
+    ) -> Segments:
+        """`planes`: (region, base, block_stride, runs, run_stride, run_bytes), bytes all but runs.
+
+        `indices`: int64[blocks], C-contiguous. Raises SegmentsError for anything out of bounds.
+        """
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def block_bytes(self) -> int: ...
+
+_Keys: TypeAlias = Buffer | Sequence[bytes]
+"""Opaque keys: a C-contiguous uint8[n, key_bytes] array (fast), or a sequence of bytes."""
+
+@final
+class Operation:
+    """One batched call under way or done."""
+
+    @property
+    def token(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
+    def wait(self, timeout_ms: int) -> bool:
+        """Drives the I/O until it is done or the time is over. Answers signals (SIGINT raises)."""
+    def cancel(self) -> None:
+        """Ends it now; once this returns nothing touches its segments."""
+    def notify(self) -> bool:
+        """Has its end told through the event descriptor from now on; False when it has ended."""
+    def statuses(self) -> bytes:
+        """One `KeyStatus` a key. Raises ClientError before it is done."""
+    def reasons(self) -> dict[str, int]:
+        """Why keys were not served, counted: 'absent', 'busy', 'refused', 'unknown', 'corrupt',
+        'not_owner', 'timed_out', 'node_down', 'cancelled'; and 'copy_lost' for keys of a put that
+        were stored on fewer nodes than the space asks for."""
+    def stats(self) -> list[tuple[int, int, int, int, int, bool, int]]:
+        """Of a stat: (node, crc, write_id, position_class, touches, pinned, idle_ms) per key;
+        node 0: absent."""
+
+@final
+class Client:
+    """Lanes to data nodes, routing by the cluster map, batches and deadlines.
+
+    Threads: whoever waits drives the I/O; one background thread drives it for operations that
+    nobody waits for. Safe to share between threads. After a fork every call raises ForkedError.
+    """
+
+    def __new__(
+        cls,
+        *,
+        cluster: bytes,
+        client: bytes,
+        lanes: int = 2,
+        spin_us: int = 0,
+        operations_max: int = 4096,
+        bytes_in_flight_max: int = 4 << 30,
+        connect_timeout_ms: int = 1000,
+        retry_backoff_ms_min: int = 50,
+        retry_backoff_ms_max: int = 2000,
+        boot_id: str = "",
+        transport: str = "auto",
+    ) -> Client:
+        """`transport`: 'auto' (shared memory where a node's boot id equals `boot_id`), 'tcp', 'shm'.
+
+        `cluster`, `client`: 16 bytes. Raises ValueError for a setting out of its range."""
+    def set_tenant_ticket(self, ticket: bytes) -> None: ...
+    def bind_space(
+        self, *, tenant: int, space: int, block_bytes: int, copies: int, ticket: bytes
+    ) -> None:
+        """Makes a space usable, or renews its ticket, on all present and later lanes."""
+    def set_map(
+        self,
+        *,
+        epoch: int,
+        group_count: int,
+        width: int,
+        owners: Buffer,
+        previous: Buffer,
+        nodes: Sequence[tuple[int, int, str, str, str, bool]],
+    ) -> None:
+        """Installs a map; an older epoch than the present one is ignored.
+
+        `owners`, `previous`: int32[group_count, width], indices into `nodes`, -1 for none.
+        `nodes`: (id, incarnation, tcp address, unix path or '', boot id, is up).
+        """
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def stale(self) -> bool:
+        """True once a node has answered with a newer epoch than the map's, or refused an owner."""
+    def exists(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
+    def get(
+        self, space: int, keys: _Keys, segments: Segments, deadline_ms: int, notify: bool
+    ) -> Operation: ...
+    def put(
+        self,
+        space: int,
+        keys: _Keys,
+        segments: Segments,
+        first_position: int,
+        deadline_ms: int,
+        notify: bool,
+    ) -> Operation:
+        """Block i has position first_position + i in its prefix."""
+    def delete(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
+    def pin(
+        self, space: int, keys: _Keys, duration_ms: int, deadline_ms: int, notify: bool
+    ) -> Operation: ...
+    def stat(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
+    def event_fd(self) -> int:
+        """Readable when an operation started with `notify` has ended."""
+    def completed(self) -> list[int]:
+        """Tokens of `notify` operations that ended since the last call; empties the descriptor."""
+    def stats(self) -> dict[str, int]:
+        """Counters since it was made (operations, keys, keys_served, bytes_read, bytes_written,
+        corrupt, timed_out, cancelled, lanes_opened, lanes_failed, hedges, reroutes,
+        copies_mismatched) and gauges (operations_in_flight, bytes_in_flight, lanes)."""
+    def node_stats(self) -> list[dict[str, Any]]:
+        """Each node of the map by id: transport ('tcp', 'shm'), state ('good', 'failed', 'trying',
+        'down'), counters, gauges, and last_error in words."""
+    def close(self, deadline_ms: int) -> None:
+        """Cancels what is under way and closes every lane; later calls raise ClosedError."""
+
+def block_ids(cluster: bytes, tenant: int, space: int, keys: _Keys) -> bytes:
+    """16 bytes of id a key, concatenated."""
+
+def crc32c(data: Buffer) -> int: ...

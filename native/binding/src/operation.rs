@@ -1,0 +1,140 @@
+//! One batched call, as Python sees it.
+
+use std::time::{Duration, Instant};
+
+use holdfast_client::Operation as NativeOperation;
+use holdfast_wire::KeyStatus as WireStatus;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::client_errors::raised;
+use crate::owners::release_left_behind;
+
+/// Signals are looked at this often while waiting.
+const SIGNAL_PERIOD: Duration = Duration::from_millis(100);
+
+/// (node, crc, write_id, position_class, touches, pinned, idle_ms)
+type StatTuple = (u64, u32, u32, u8, u8, bool, u64);
+
+/// One batched call under way or done.
+#[pyclass(frozen, module = "holdfast_native")]
+pub struct Operation {
+    native: NativeOperation,
+}
+
+impl Operation {
+    /// Of the crate's.
+    pub fn of(native: NativeOperation) -> Self {
+        Self { native }
+    }
+}
+
+#[pymethods]
+impl Operation {
+    #[getter]
+    fn token(&self) -> u64 {
+        self.native.token()
+    }
+
+    #[getter]
+    fn done(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.native.result().is_ok() {
+            return Ok(true);
+        }
+        py.detach(|| self.native.done()).map_err(raised)
+    }
+
+    /// Drives the I/O until it is done or the time is over. Answers signals (SIGINT raises).
+    fn wait(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<bool> {
+        let until = Instant::now() + Duration::from_millis(timeout_ms.min(1 << 40));
+        loop {
+            let slice = until.min(Instant::now() + SIGNAL_PERIOD);
+            let done = py.detach(|| self.native.wait(slice)).map_err(raised)?;
+            release_left_behind(py);
+            if done || Instant::now() >= until {
+                return Ok(done);
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Ends it now; once this returns nothing touches its segments.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.native.cancel()).map_err(raised)
+    }
+
+    /// Has its end told through the event descriptor from now on; False when it has ended.
+    fn notify(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.native.notify()).map_err(raised)
+    }
+
+    /// One `KeyStatus` a key.
+    fn statuses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let result = self.native.result().map_err(raised)?;
+        PyBytes::new_with(py, result.statuses.len(), |bytes| {
+            for (byte, status) in bytes.iter_mut().zip(&result.statuses) {
+                *byte = *status as u8;
+            }
+            Ok(())
+        })
+    }
+
+    /// Why keys were not served, counted.
+    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let result = self.native.result().map_err(raised)?;
+        let reasons = PyDict::new(py);
+        for (reason, count) in &result.reasons {
+            reasons.set_item(reason, count)?;
+        }
+        Ok(reasons)
+    }
+
+    /// Of a stat: the facts of each key; node 0: absent.
+    fn stats(&self) -> PyResult<Vec<StatTuple>> {
+        let result = self.native.result().map_err(raised)?;
+        let facts = result.stats.iter().map(|entry| match entry {
+            Some((node, entry)) => (
+                *node,
+                entry.crc,
+                entry.write_id,
+                entry.position_class,
+                entry.touches,
+                entry.pinned,
+                entry.idle_ms,
+            ),
+            None => (0, 0, 0, 0, 0, false, 0),
+        });
+        Ok(facts.collect())
+    }
+}
+
+/// Per-key results, as small integers.
+#[pyclass(frozen, module = "holdfast_native")]
+pub struct KeyStatus;
+
+macro_rules! statuses {
+    ($($name:ident = $status:ident),+ $(,)?) => {
+        #[pymethods]
+        impl KeyStatus {
+            $(
+                #[classattr]
+                const $name: u8 = WireStatus::$status as u8;
+            )+
+        }
+    };
+}
+
+statuses! {
+    MISS = Miss,
+    HIT = Hit,
+    STORED = Stored,
+    PRESENT = Present,
+    BUSY = Busy,
+    REFUSED = Refused,
+    UNKNOWN = Unknown,
+    CORRUPT = Corrupt,
+    NOT_OWNER = NotOwner,
+    TIMED_OUT = TimedOut,
+    UNREACHABLE = Unreachable,
+    CANCELLED = Cancelled,
+}
