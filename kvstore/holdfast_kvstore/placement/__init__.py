@@ -15,6 +15,7 @@ import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE, Int32Array, Node
 from holdfast_kvstore.errors import InvalidArgument
+from holdfast_kvstore.placement._chains import Moves
 from holdfast_kvstore.placement._domains import Domains, Int64Array
 from holdfast_kvstore.placement._holes import drop_invalid, fill_holes
 from holdfast_kvstore.placement._insert import insert_needy
@@ -49,13 +50,23 @@ def place(
     goals = whole_goals(domains, group_shares(domains, group_count), loads_now)
     table = Table(domains, rows, before, goals)
     fill_holes(table)
-    if before is not None:
-        balance_sets(table, fresh_only=True)
-        insert_needy(table)
-    balance_sets(table, fresh_only=False)
+    _balance(table)
     balance_order(table)
     owners[:, : domains.width] = domains.slots[table.rows]
     return owners
+
+
+def _balance(table: Table) -> None:
+    """From what moves least to what moves most; each step leaves what it cannot do to the next."""
+    if table.before is not None:
+        narrow = table.slack
+        narrow[-1] = 0
+        balance_sets(table, Moves.OF_NEW_OWNERS)
+        insert_needy(table, np.zeros_like(narrow))
+        insert_needy(table, narrow)
+        balance_sets(table, Moves.OF_LAST_PLACE)
+        insert_needy(table, table.slack)
+    balance_sets(table, Moves.ANY)
 
 
 def _check(nodes: Sequence[Node], group_count: int, width: int, current: Int32Array | None) -> None:

@@ -3,7 +3,7 @@
 A node that enters a row at some place bumps the owner that stands there; the bumped one goes
 back by a place and bumps the next, or is bumped further; who is bumped from the last place leaves.
 In every prefix from the entry on, exactly one owner makes room. An insertion is taken if each of
-these has a group to spare in that prefix, so that nothing has to move twice.
+these can spare a group in that prefix, so that nothing has to move twice.
 """
 
 from __future__ import annotations
@@ -50,47 +50,51 @@ class _Variant:
         return after
 
 
-def insert_needy(table: Table) -> None:
-    """Inserts nodes that have too few groups wherever nothing has to move twice."""
+def insert_needy(table: Table, slacks: Int64Array) -> None:
+    """Inserts nodes that have too few groups wherever nothing has to move twice.
+
+    `slacks` [width, nodes]: by how many groups somebody who makes room may come to have too few.
+    """
     width = table.domains.width
     variants = [
         _Variant(place, settles)
         for place in range(width)
         for settles in product((False, True), repeat=width - 1 - place)
     ]
-    needy = np.flatnonzero(table.set_spare < 0).tolist()
+    needy = np.flatnonzero(table.set_spare < -table.slack[-1]).tolist()
     if not needy:
         return
-    # Spare groups only become fewer, so a row that is no candidate now never becomes one.
-    spare = table.spare
-    candidates = [
-        _candidates(table, variant, spare, np.arange(len(table.rows))) for variant in variants
-    ]
+    # What can be spared only becomes less: a row that is no candidate now never becomes one.
+    every = np.arange(len(table.rows))
+    candidates = [_candidates(table, variant, slacks, every) for variant in variants]
     for node in needy:
         for number, variant in enumerate(variants):
             for _ in range(PASSES_MAX):
-                candidates[number] = _candidates(table, variant, table.spare, candidates[number])
-                if not _insert(table, variant, node, candidates[number]):
+                candidates[number] = _candidates(table, variant, slacks, candidates[number])
+                if not _insert(table, variant, slacks, node, candidates[number]):
                     break
 
 
 def _candidates(
-    table: Table, variant: _Variant, spare: Int64Array, groups: Int64Array
+    table: Table, variant: _Variant, slacks: Int64Array, groups: Int64Array
 ) -> Int64Array:
-    """Those of `groups` in which everybody who makes room has a group to spare."""
-    losers = variant.losers(table.rows[groups])
+    """Those of `groups` in which everybody who makes room can spare a group."""
     able = np.ones(len(groups), dtype=np.bool_)
+    spare = table.spare + slacks
+    losers = variant.losers(table.rows[groups])
     for column, prefix in enumerate(range(variant.place, table.domains.width)):
         able &= spare[prefix, losers[:, column]] > 0
     return groups[able]
 
 
-def _insert(table: Table, variant: _Variant, node: int, groups: Int64Array) -> int:
+def _insert(
+    table: Table, variant: _Variant, slacks: Int64Array, node: int, groups: Int64Array
+) -> int:
     """One round for one node: returns into how many of `groups` it was inserted."""
-    spare = table.spare
-    wanted = -int(spare[variant.place :, node].max())
+    wanted = -int(table.spare[variant.place :, node].max())
     if wanted <= 0 or not len(groups):
         return 0
+    spare = table.spare + slacks
     rows = table.rows[groups]
     after = variant.applied(rows, node)
     valid = ~table.domains.conflicts(after, variant.place, np.array(node))

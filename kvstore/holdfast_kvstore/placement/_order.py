@@ -9,6 +9,7 @@ breadth first, and applied, until none is left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,6 @@ from holdfast_kvstore.cluster_map import HOLE
 from holdfast_kvstore.placement._domains import BoolArray, Int64Array
 from holdfast_kvstore.placement._table import Table, was_among
 
-SLACK = 0.02
-"""Part of its groups by which a node of a table in use may be off before rows are reordered."""
 PHASES_MAX = 10_000
 """Rounds of search for one prefix; each applies at least one path."""
 
@@ -31,47 +30,59 @@ class _Edges:
     places: Int64Array
     givers: npt.NDArray[np.int32]
     takers: npt.NDArray[np.int32]
+    free: BoolArray
 
 
 def balance_order(table: Table) -> None:
     """Reorders rows until each node has goals[w] groups among the first w + 1, where possible.
 
-    A table that is in use is only reordered where a node is off by more than `SLACK`, and by
-    exchanges that move nothing more than has moved already before others.
+    A table that is in use is only reordered where a node is off by more than its slack.
     """
-    in_use = table.before is not None
     for prefix in range(table.domains.width - 2, -1, -1):
-        slack = (table.goals[prefix] * (SLACK if in_use else 0)).astype(np.int64)
-        for free_only in (True, False) if in_use else (False,):
-            for _ in range(PHASES_MAX):
-                spare = table.spare[prefix]
-                high, low = spare > slack, spare < -slack
-                if high.any():
-                    done = _apply_paths(table, prefix, high, spare < 0, free_only)
-                elif low.any():
-                    done = _apply_paths(table, prefix, spare > 0, low, free_only)
-                else:
-                    break
-                if not done:
-                    break
+        slack = table.slack[prefix]
+        for _ in range(PHASES_MAX):
+            spare = table.spare[prefix]
+            high, low = spare > slack, spare < -slack
+            if high.any():
+                done = _apply_paths(table, prefix, high, spare < 0)
+            elif low.any():
+                done = _apply_paths(table, prefix, spare > 0, low)
+            else:
+                break
+            if not done:
+                break
 
 
-def _edges(table: Table, prefix: int, free_only: bool) -> _Edges:
+def _edges(table: Table, prefix: int) -> _Edges:
     rows = table.rows
-    groups, places = [], []
+    groups, places, frees = [], [], []
     # An exchange with an earlier place also disturbs narrower prefixes: the nearest comes last.
     for place in range(prefix + 1):
         valid = (rows[:, place] != HOLE) & (rows[:, prefix + 1] != HOLE)
-        if free_only and table.before is not None:
-            was = was_among(table.before[:, : prefix + 1], rows[:, [place, prefix + 1]])
-            valid &= ~was[:, 0] | was[:, 1]
         if table.domains.order_matters:
             valid &= _stays_valid(table, place, prefix + 1)
         found = np.flatnonzero(valid)
         groups.append(found)
         places.append(np.full(len(found), place, dtype=np.int64))
+        frees.append(_is_free(table, found, place, prefix))
     group, place_of = np.concatenate(groups), np.concatenate(places)
-    return _Edges(group, place_of, rows[group, place_of], rows[group, prefix + 1])
+    return _Edges(
+        groups=group,
+        places=place_of,
+        givers=rows[group, place_of],
+        takers=rows[group, prefix + 1],
+        free=np.concatenate(frees),
+    )
+
+
+def _is_free(table: Table, groups: Int64Array, place: int, prefix: int) -> BoolArray:
+    """bool[groups]: whether the exchange moves nothing more than has moved already."""
+    if table.before is None:
+        return np.ones(len(groups), dtype=np.bool_)
+    before = table.before[groups, : prefix + 1]
+    was = was_among(before, table.rows[groups][:, [place, prefix + 1]])
+    free: BoolArray = ~was[:, 0] | was[:, 1]
+    return free
 
 
 def _stays_valid(table: Table, first: int, second: int) -> BoolArray:
@@ -84,24 +95,31 @@ def _stays_valid(table: Table, first: int, second: int) -> BoolArray:
     return valid
 
 
-def _apply_paths(
-    table: Table, prefix: int, sources: BoolArray, sinks: BoolArray, free_only: bool
-) -> int:
-    """One round: exchanges along shortest paths that share no end. Returns how many paths."""
-    edges = _edges(table, prefix, free_only)
+def _apply_paths(table: Table, prefix: int, sources: BoolArray, sinks: BoolArray) -> int:
+    """One round: exchanges along cheapest paths that share no end. Returns how many paths."""
+    edges = _edges(table, prefix)
     parents = np.full(len(sources), -1, dtype=np.int64)
     seen = sources.copy()
-    frontier = sources
-    while frontier.any():
-        reached = np.flatnonzero(frontier[edges.givers] & ~seen[edges.takers])
-        # Of several edges to one node the last is kept.
-        parents[edges.takers[reached]] = reached
-        frontier = np.zeros_like(seen)
-        frontier[edges.takers[reached]] = True
-        seen |= frontier
-        ends = np.flatnonzero(frontier & sinks)
-        if len(ends):
-            return _apply(table, prefix, edges, parents, ends)
+    # Free edges are followed as far as they lead before one that moves something.
+    for free_only in chain.from_iterable(repeat((True, False))):
+        frontier = seen
+        grown = False
+        while frontier.any():
+            able = frontier[edges.givers] & ~seen[edges.takers]
+            reached = np.flatnonzero(able & edges.free if free_only else able)
+            # Of several edges to one node the last is kept.
+            parents[edges.takers[reached]] = reached
+            frontier = np.zeros_like(seen)
+            frontier[edges.takers[reached]] = True
+            seen |= frontier
+            grown |= len(reached) > 0
+            ends = np.flatnonzero(frontier & sinks)
+            if len(ends):
+                return _apply(table, prefix, edges, parents, ends)
+            if not free_only:
+                break
+        if not free_only and not grown:
+            break
     return 0
 
 

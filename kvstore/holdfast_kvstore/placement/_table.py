@@ -7,6 +7,9 @@ import numpy as np
 from holdfast_kvstore.cluster_map import HOLE, Int32Array
 from holdfast_kvstore.placement._domains import BoolArray, Domains, Int64Array
 
+SLACK = 0.02
+"""Part of its groups by which a node of a table in use may be off before groups move for it."""
+
 
 class Table:
     """Rows of node indices with running loads and goals. Rows change only through its methods."""
@@ -37,6 +40,13 @@ class Table:
         """int64[nodes]: groups above the goal at any place; negative: missing."""
         spare: Int64Array = self.place_loads.sum(axis=0) - self.goals[-1]
         return spare
+
+    @property
+    def slack(self) -> Int64Array:
+        """int64[width, nodes]: groups by which a node may be off before anything moves for it."""
+        part = 0.0 if self.before is None else SLACK
+        slack: Int64Array = (self.goals * part).astype(np.int64)
+        return slack
 
     def put(self, groups: Int64Array, place: int, node: int) -> None:
         """Makes `node` the owner at `place` of `groups`, each named once."""
