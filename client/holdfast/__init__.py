@@ -58,7 +58,7 @@ from holdfast.errors import (
     WrongCluster,
     WrongNode,
 )
-from holdfast.local_cluster import DaemonProcess, LocalCluster, local
+from holdfast.local_cluster import DaemonProcess, LocalCluster, LocalLayout, local
 from holdfast_kvstore.segments import Plane
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "Keys",
     "Limits",
     "LocalCluster",
+    "LocalLayout",
     "NotFound",
     "NotLeader",
     "OutcomeUnknown",

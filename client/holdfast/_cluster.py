@@ -135,7 +135,7 @@ class Cluster:
             name=name,
         )
         session.metadata.call(DELETE_SPACE, request, session.timeouts.metadata_s)
-        session.watch.refresh_tickets()
+        session.watch.renew_tickets()
 
     @property
     def epoch(self) -> int:

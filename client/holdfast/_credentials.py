@@ -43,6 +43,5 @@ class ClusterCredential:
     def headers(self, method: str, body: bytes) -> Headers:
         """A fresh signature; it opens this one request, once."""
         nonce = os.urandom(NONCE_BYTES)
-        name = method.removeprefix("/")
-        text = sign(self._secret, name, body_digest(body), int(self._now_s()), nonce)
+        text = sign(self._secret, method, body_digest(body), int(self._now_s()), nonce)
         return (("holdfast-signature", text),)

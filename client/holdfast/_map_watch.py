@@ -29,7 +29,9 @@ WATCH_S_MAX = 20.0
 RENEW_AT = 0.5
 """Share of a ticket's life after which it is renewed."""
 REFRESH_S_MIN = 0.1
-"""Shortest time from one refresh that calls asked for to the next."""
+"""Shortest time from one look at the map that calls asked for to the next."""
+RENEW_EARLY_S_MIN = 1.0
+"""The same for tickets: a full tenant's puts are refused, too, and must not flood the leader."""
 RETRY_S_MIN = 0.1
 RETRY_S_MAX = 2.0
 
@@ -52,7 +54,7 @@ class MapWatch:
         self._renewals = [_Renewal(None, time.monotonic() + RENEW_AT * tenant_life_s)]
         self._watch: Watch[pb.MapReply] | None = None
         self._interrupts = 0
-        self._refreshed_s = 0.0
+        self._looked_s = -RENEW_EARLY_S_MIN
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="holdfast-map", daemon=True)
 
@@ -81,25 +83,28 @@ class MapWatch:
 
     def refresh_map(self) -> None:
         """Asks for the map at once: a data node has a newer one."""
-        if self._may_refresh():
+        if self._may_look(REFRESH_S_MIN):
             self._interrupt()
 
     def refresh_tickets(self) -> None:
-        """Renews every ticket at once: a data node did not take one."""
-        if not self._may_refresh():
-            return
+        """Renews every ticket soon: a data node refused something."""
+        if self._may_look(RENEW_EARLY_S_MIN):
+            self.renew_tickets()
+
+    def renew_tickets(self) -> None:
+        """Renews every ticket at once."""
         now_s = time.monotonic()
         with self._changed:
             for renewal in self._renewals:
                 renewal.due_s = now_s
         self._interrupt()
 
-    def _may_refresh(self) -> bool:
+    def _may_look(self, pause_s: float) -> bool:
         now_s = time.monotonic()
         with self._changed:
-            if now_s - self._refreshed_s < REFRESH_S_MIN:
+            if now_s - self._looked_s < pause_s:
                 return False
-            self._refreshed_s = now_s
+            self._looked_s = now_s
             return True
 
     def _interrupt(self) -> None:

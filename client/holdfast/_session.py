@@ -19,15 +19,15 @@ from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import AUTHENTICATE, GET_MAP, OPEN_SPACE
 from holdfast._native_errors import translated
 from holdfast._space_binding import SpaceBinding
-from holdfast.errors import Closed, ForkedError, HoldfastError, NotFound
+from holdfast.errors import Closed, ForkedError, HoldfastError, InvalidArgument, NotFound
 from holdfast_kvstore.cluster_map import ClusterMap, NodeState
 from holdfast_kvstore.map_codec import decode_map
 from holdfast_proto import meta_pb2 as pb
 
 Transport = Literal["auto", "tcp", "shm"]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_REASONS_TO_LOOK_AGAIN = frozenset({"unknown_space", "permission_denied", "unauthenticated"})
-"""Reasons that a data node gives when a space or ticket is no longer what this client thinks."""
+_REFUSED = "refused"
+"""Reason that stands for a space or ticket that is no longer what this client thinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ class Session:
         except holdfast_native.NativeError as error:
             self.metadata.close()
             raise translated(error) from error
+        except ValueError as error:
+            self.metadata.close()
+            raise InvalidArgument(str(error)) from error
         except BaseException:
             self.metadata.close()
             raise
@@ -181,7 +184,7 @@ class Session:
         """Looks at the outcome of a call: what it tells about map and tickets."""
         if self.native.stale:
             self.watch.refresh_map()
-        if reasons and not _REASONS_TO_LOOK_AGAIN.isdisjoint(reasons):
+        if _REFUSED in reasons:
             self.watch.refresh_tickets()
 
     def close(self, deadline_s: float) -> None:

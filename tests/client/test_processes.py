@@ -1,0 +1,235 @@
+"""A program with a cluster object: forks, signals, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import holdfast
+
+pytestmark = pytest.mark.process
+
+PRELUDE = """
+import os, sys, time, threading
+import holdfast
+
+address, tenant, key = sys.argv[1:4]
+def connect(**options):
+    return holdfast.connect(address, tenant=tenant, key=key, **options)
+def wait_child(child):
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+"""
+
+
+def command(local: holdfast.LocalCluster, program: str) -> list[str]:
+    text = PRELUDE + textwrap.dedent(program)
+    return [sys.executable, "-c", text, local.address, local.tenant, local.key]
+
+
+def run(local: holdfast.LocalCluster, program: str) -> str:
+    done = subprocess.run(
+        command(local, program), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_and_connect_start_nothing(local: holdfast.LocalCluster) -> None:
+    run(
+        local,
+        """
+        before = len(os.listdir("/proc/self/fd"))
+        cluster = connect()
+        assert threading.active_count() == 1
+        assert len(os.listdir("/proc/self/task")) == int(os.environ.get("TASKS", 1))
+        assert len(os.listdir("/proc/self/fd")) == before
+        """,
+    )
+
+
+def test_a_used_object_raises_in_a_child_and_the_parent_goes_on(
+    local: holdfast.LocalCluster,
+) -> None:
+    run(
+        local,
+        """
+        cluster = connect()
+        space = cluster.space("forks", block_bytes=64, create=True)
+        region = space.allocate(64)
+        assert space.put([b"key"], region.blocks()).kept == 1
+        child = os.fork()
+        if child == 0:
+            for call in (lambda: space.match([b"key"]), lambda: cluster.space("forks"),
+                         lambda: space.futures.match([b"key"])):
+                try:
+                    call()
+                except holdfast.ForkedError as error:
+                    assert str(os.getpid()) in str(error)
+                else:
+                    os._exit(2)
+            cluster.close()
+            region.close()
+            os._exit(0)
+        wait_child(child)
+        assert space.match([b"key"]) == 1
+        """,
+    )
+
+
+def test_an_unused_object_works_in_a_child(local: holdfast.LocalCluster) -> None:
+    run(
+        local,
+        """
+        cluster = connect()
+        child = os.fork()
+        if child == 0:
+            space = cluster.space("forks", block_bytes=64, create=True)
+            region = space.allocate(64)
+            assert space.put([b"child"], region.blocks()).kept == 1
+            sys.exit(0)
+        wait_child(child)
+        assert cluster.space("forks").match([b"child"]) == 1
+        """,
+    )
+
+
+def test_a_child_connects_anew_although_the_parent_is_connected(
+    local: holdfast.LocalCluster,
+) -> None:
+    run(
+        local,
+        """
+        parents = connect().space("forks", block_bytes=64, create=True)
+        parents.match([b"key"])
+        child = os.fork()
+        if child == 0:
+            with connect() as mine:
+                space = mine.space("forks", block_bytes=64, create=True)
+                region = space.allocate(64)
+                assert space.put([b"anew"], region.blocks()).kept == 1
+            sys.exit(0)
+        wait_child(child)
+        assert parents.match([b"anew"]) == 1
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "left_open",
+    [
+        "pass",
+        "pending = [space.futures.match([b'key']) for _ in range(10)]",
+        "space.futures.match([b'key']).add_done_callback(print)",
+        "thread = threading.Thread(target=lambda: space.match([b'key']), daemon=True); thread.start()",
+    ],
+)
+def test_an_interpreter_ends_without_a_close(local: holdfast.LocalCluster, left_open: str) -> None:
+    start = time.monotonic()
+    run(
+        local,
+        f"""
+        cluster = connect()
+        space = cluster.space("exits", block_bytes=64, create=True)
+        space.match([b"key"])
+        {left_open}
+        """,
+    )
+    assert time.monotonic() - start < 15
+
+
+def test_an_interpreter_ends_while_a_node_hangs() -> None:
+    with holdfast.local(data_nodes=1, arena_mib=16) as own:
+        program = """
+            cluster = connect(timeouts=holdfast.Timeouts(close_s=2))
+            space = cluster.space("exits", block_bytes=64, create=True)
+            space.match([b"key"])
+            print("ready", flush=True)
+            sys.stdin.readline()
+            pending = space.futures.match([b"key"], deadline=60)
+            """
+        with subprocess.Popen(
+            command(own, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            own.data_nodes[0].pause()
+            try:
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                assert process.wait(15) == 0
+            finally:
+                own.data_nodes[0].resume()
+
+
+def test_ctrl_c_ends_a_wait() -> None:
+    with holdfast.local(data_nodes=1, arena_mib=16) as own:
+        program = """
+            cluster = connect()
+            space = cluster.space("signals", block_bytes=64, create=True)
+            space.match([b"key"])
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print("waiting", flush=True)
+            try:
+                space.match([b"key"], deadline=60)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            """
+        with subprocess.Popen(
+            command(own, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            own.data_nodes[0].pause()
+            try:
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "waiting\n"
+                start = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                assert process.stdout.readline() == "interrupted\n"
+                assert time.monotonic() - start < 3
+                process.wait(15)
+            finally:
+                own.data_nodes[0].resume()
+
+
+def test_daemons_die_with_the_process_that_started_them(tmp_path: Path) -> None:
+    program = """
+        import holdfast, os, signal, sys
+        running = holdfast.local(data_nodes=1, arena_mib=16)
+        running.start()
+        print(*(daemon.pid for daemon in (*running.members, *running.data_nodes)), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd=tmp_path,
+    )
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2, done.stderr
+    end = time.monotonic() + 15
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < end, f"daemons {pids} outlived their parent"
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
