@@ -100,9 +100,7 @@ class Blocks:
     def found(self) -> int:
         """Reads all, checks each byte of those found; returns how many there were."""
         target = np.zeros_like(self.contents)
-        result = self.space.get(
-            self.keys, self.space.register(target).blocks()
-        )
+        result = self.space.get(self.keys, self.space.register(target).blocks())
         hits = np.asarray(result.hit_mask)
         assert np.array_equal(target[hits], self.contents[hits])
         return int(hits.sum())

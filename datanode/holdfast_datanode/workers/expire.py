@@ -8,6 +8,10 @@ from holdfast_datanode.native_node import BlockMover
 from holdfast_datanode.workers.worker import Worker
 
 
+_SWEEPS = 64
+"""Sweeps of one step: each looks at some thousand slots, and the index may have millions."""
+
+
 class ExpireWorker(Worker):
     """Sweeps at an interval, without a rest while there is something to drop."""
 
@@ -20,8 +24,8 @@ class ExpireWorker(Worker):
         self._expired = 0
 
     def work(self) -> float:
-        """One bounded sweep."""
-        dropped = self._blocks.sweep()
+        """A bounded part of the index."""
+        dropped = sum(self._blocks.sweep() for _ in range(_SWEEPS))
         self._expired += dropped
         return 0 if dropped else self._interval_s
 
