@@ -42,24 +42,20 @@ Keys = PackedKeys | npt.NDArray[np.uint8] | Sequence[bytes]
 or a sequence of bytes of any lengths."""
 
 
-NativeKeys = npt.NDArray[np.uint8] | Sequence[bytes]
+NativeKeys = memoryview | Sequence[bytes]
+"""uint8[keys, key_bytes], contiguous, or keys one by one."""
 
 
 def native_keys(keys: Keys) -> NativeKeys:
-    """`keys` in a form that the native client takes: checked, arrays contiguous.
+    """`keys` in a form that the native client takes, checked.
 
     Raises InvalidArgument for anything that is not keys, or too many of them.
     """
     checked: NativeKeys
     if isinstance(keys, PackedKeys):
-        checked = keys.as_array()
+        checked = _packed(keys.as_array())
     elif isinstance(keys, np.ndarray):
-        if keys.dtype != np.uint8 or keys.ndim != 2:
-            raise InvalidArgument(
-                f"an array of keys must be uint8[keys, key_bytes], this one is "
-                f"{keys.dtype}{list(keys.shape)}: use `.view(numpy.uint8)` and `.reshape`"
-            )
-        checked = np.ascontiguousarray(keys)
+        checked = _packed(keys)
     elif isinstance(keys, (bytes, bytearray, memoryview, str)):
         raise InvalidArgument(
             "keys are a sequence of bytes: put a single key in a list, wrap many keys of equal "
@@ -71,14 +67,22 @@ def native_keys(keys: Keys) -> NativeKeys:
             if not isinstance(key, bytes):
                 raise InvalidArgument(f"a key must be bytes, this one is {type(key).__name__}")
             _check_key_bytes(len(key))
-    if isinstance(checked, np.ndarray):
-        _check_key_bytes(checked.shape[1])
     if len(checked) > LIMITS.keys_per_batch_max:
         raise InvalidArgument(
             f"{len(checked)} keys in one call, up to {LIMITS.keys_per_batch_max} are possible: "
             "split the batch"
         )
     return checked
+
+
+def _packed(keys: npt.NDArray[np.uint8]) -> memoryview:
+    if keys.dtype != np.uint8 or keys.ndim != 2:
+        raise InvalidArgument(
+            f"an array of keys must be uint8[keys, key_bytes], this one is "
+            f"{keys.dtype}{list(keys.shape)}: use `.view(numpy.uint8)` and `.reshape`"
+        )
+    _check_key_bytes(keys.shape[1])
+    return np.ascontiguousarray(keys).data
 
 
 def _check_key_bytes(key_bytes: int) -> None:

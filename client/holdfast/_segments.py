@@ -59,7 +59,7 @@ class Segments:
             for plane in checked.planes
         ]
         try:
-            return cls(NativeSegments(parts, checked.indices))
+            return cls(NativeSegments(parts, checked.indices.data))
         except NativeError as error:
             raise translated(error) from error
 

@@ -175,8 +175,8 @@ class Session:
             epoch=value.epoch,
             group_count=value.group_count,
             width=value.width,
-            owners=value.owners,
-            previous=value.previous,
+            owners=value.owners.data,
+            previous=value.previous.data,
             nodes=_native_nodes(value),
         )
 

@@ -128,7 +128,7 @@ def test_a_child_connects_anew_although_the_parent_is_connected(
         "pass",
         "pending = [space.futures.match([b'key']) for _ in range(10)]",
         "space.futures.match([b'key']).add_done_callback(print)",
-        "thread = threading.Thread(target=lambda: space.match([b'key']), daemon=True); thread.start()",
+        "threading.Thread(target=lambda: space.match([b'key']), daemon=True).start()",
     ],
 )
 def test_an_interpreter_ends_without_a_close(local: holdfast.LocalCluster, left_open: str) -> None:

@@ -25,15 +25,22 @@ def member_config(
     ]
     text = toml_text(
         {
-            "member_id": member,
-            "data_directory": folder / "state",
-            "listen": loopback(ports.metadata[member - 1]),
-            "members": peers,
-            "secret": f"file:{directory.secret_path}",
-            "nodes_planned": max(1, layout.data_nodes),
-            "down_after_ms": layout.down_after_ms,
-            "out_after_ms": layout.out_after_ms,
             "ticket_life_s": layout.ticket_life_s,
+            "member": {
+                "id": member,
+                "data": folder / "state",
+                "listen": loopback(ports.metadata[member - 1]),
+            },
+            "cluster": {
+                "secret": f"file:{directory.secret_path}",
+                "initial_members": peers,
+                "planned_nodes": max(1, layout.data_nodes),
+            },
+            "nodes": {
+                "heartbeat_interval_ms": layout.heartbeat_interval_ms,
+                "down_after_ms": layout.down_after_ms,
+                "out_after_ms": layout.out_after_ms,
+            },
         }
     )
     path = folder / "config.toml"

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 
 from holdfast.errors import InvalidArgument
+from holdfast_kvstore.policies import TIMES
 
 MEMBER_COUNTS = (1, 3, 5)
 DATA_NODES_MAX = 64
@@ -25,11 +26,13 @@ class LocalLayout:
     """The tenant that is made with the cluster."""
     spin_us: int = 0
     """How long data nodes look for work before they sleep, microseconds."""
-    down_after_ms: int = 3_000
+    heartbeat_interval_ms: int = TIMES.heartbeat_interval_ms
+    """From one heartbeat of a data node to the next."""
+    down_after_ms: int = TIMES.down_after_ms
     """Silence after which a data node is marked down."""
-    out_after_ms: int = 300_000
+    out_after_ms: int = TIMES.out_after_ms
     """Silence after which a data node is out and its groups are remapped."""
-    ticket_life_s: int = 600
+    ticket_life_s: int = TIMES.ticket_life_s
     """From a ticket's issue to its end, seconds."""
     fault_injection: bool = False
     """Lets tests damage stored blocks."""
