@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 native_sources := $(shell find native -path native/target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 proto_sources := $(wildcard proto/holdfast_proto/*.proto)
-python_code := proto kvstore datanode metanode client tests bench
+python_code := proto kvstore datanode metanode client tests bench ops
 
 # ---------------------------------------------------------------- what a person runs
 
