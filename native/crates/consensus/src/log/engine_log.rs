@@ -347,6 +347,15 @@ impl<F: FileSystem> EngineLog<F> {
     }
 }
 
+impl<F: FileSystem> Drop for EngineLog<F> {
+    /// The engine syncs when it is dropped and panics if that fails; whoever needs to know calls
+    /// `close`.
+    fn drop(&mut self) {
+        let engine = self.state.get_mut().engine.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+    }
+}
+
 impl<F: FileSystem> std::fmt::Debug for EngineLog<F> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter

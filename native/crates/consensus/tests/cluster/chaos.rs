@@ -33,7 +33,7 @@ fn storm(plan: &Plan) -> Cluster {
         if plan.membership && cluster.random.per_mille(20) {
             change_members(&mut cluster);
         }
-        if cluster.now % 100 == 0 {
+        if cluster.now.is_multiple_of(100) {
             cluster.oracle.logs_match(&cluster.members);
         }
     }
@@ -115,13 +115,19 @@ fn change_members(cluster: &mut Cluster) {
     cluster.run(leader);
 }
 
+/// `HOLDFAST_SEED` alone, or the first `HOLDFAST_SEEDS`, or the first `count`.
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("HOLDFAST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("HOLDFAST_SEED is a number")],
-        Err(_) => {
-            let more = std::env::var("HOLDFAST_SEEDS").map(|count| count.parse());
-            (1..=more.map_or(count, |more| more.expect("HOLDFAST_SEEDS is a number"))).collect()
-        }
+    let number = |name| {
+        let given = std::env::var(name).ok();
+        given.map(|number| {
+            number
+                .parse()
+                .unwrap_or_else(|_| panic!("{name} is a number"))
+        })
+    };
+    match number("HOLDFAST_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("HOLDFAST_SEEDS").unwrap_or(count)).collect(),
     }
 }
 
