@@ -11,6 +11,7 @@ from holdfast import _metadata_methods as methods
 from holdfast._credentials import ClusterCredential
 from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import Method, Reply
+from holdfast._tls import Tls
 from holdfast_kvstore.policies import TIMES
 from holdfast_kvstore.secret import Secret
 from holdfast_proto import meta_pb2 as pb
@@ -25,9 +26,13 @@ class AdminClient:
     """
 
     def __init__(
-        self, addresses: Iterable[str], secret: Secret, deadline_s: float = DEADLINE_S
+        self,
+        addresses: Iterable[str],
+        secret: Secret,
+        deadline_s: float = DEADLINE_S,
+        tls: Tls | None = None,
     ) -> None:
-        self._metadata = MetadataClient(addresses, ClusterCredential(secret))
+        self._metadata = MetadataClient(addresses, ClusterCredential(secret), tls)
         self._deadline_s = deadline_s
 
     def status(self) -> pb.StatusReply:

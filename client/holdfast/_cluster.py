@@ -16,6 +16,7 @@ from holdfast._members import Members, split_addresses
 from holdfast._metadata_methods import DELETE_SPACE, DESCRIBE_SPACE, LIST_SPACES
 from holdfast._session import Session, Target, Transport
 from holdfast._space import Space
+from holdfast._tls import Tls
 from holdfast.errors import Closed, HoldfastError, InvalidArgument
 from holdfast_proto import meta_pb2 as pb
 
@@ -31,6 +32,7 @@ def connect(
     transport: Transport = "auto",
     lanes: int = 2,
     spin_us: int = 0,
+    tls: Tls | None = None,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
 ) -> Cluster:
@@ -40,7 +42,7 @@ def connect(
     enough. tenant, key: the tenant's name and API key (`holdfast tenant create`). transport:
     "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
     lanes: connections to each data node. spin_us: how long a wait looks for data before it
-    sleeps, microseconds; costs processor time, saves latency.
+    sleeps, microseconds; costs processor time, saves latency. tls: for members on other hosts.
 
     Raises InvalidArgument for an argument outside its range. What the cluster answers (wrong key,
     nobody there) is raised by the first call that needs it.
@@ -57,6 +59,7 @@ def connect(
     target = Target(
         addresses=addresses,
         credential=TenantCredential(tenant, key),
+        tls=tls,
         timeouts=timeouts or Timeouts(),
         limits=limits or Limits(),
         transport=transport,

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from holdfast._credentials import Credential
 from holdfast._members import Members
 from holdfast._metadata_methods import Method, Reply
+from holdfast._tls import Tls
 from holdfast.errors import (
     Closed,
     DeadlineExceeded,
@@ -65,10 +66,14 @@ class MetadataClient:
     sequence of `next_sequence`, so that a repeated one applies once.
     """
 
-    def __init__(self, addresses: Iterable[str], credential: Credential) -> None:
+    def __init__(
+        self, addresses: Iterable[str], credential: Credential, tls: Tls | None = None
+    ) -> None:
+        """Raises InvalidArgument for addresses, ConfigInvalid for TLS files that do not hold."""
         self.members = Members(addresses)
         self.client_id = os.urandom(CLIENT_ID_BYTES)
         self._credential = credential
+        self._tls = None if tls is None else tls.credentials()
         self._lock = Lock()
         self._channels: dict[str, grpc.Channel] = {}
         self._sequence = 0
@@ -164,9 +169,14 @@ class MetadataClient:
                 raise Closed("the cluster object is closed: connect again")
             channel = self._channels.get(address)
             if channel is None:
-                channel = grpc.insecure_channel(address, options=_OPTIONS)
+                channel = self._open(address)
                 self._channels[address] = channel
             return channel
+
+    def _open(self, address: str) -> grpc.Channel:
+        if self._tls is not None:
+            return grpc.secure_channel(address, self._tls, options=_OPTIONS)
+        return grpc.insecure_channel(address, options=_OPTIONS)
 
 
 class _Stream(Protocol[Reply_co]):

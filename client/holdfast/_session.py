@@ -19,6 +19,7 @@ from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import AUTHENTICATE, GET_MAP, OPEN_SPACE
 from holdfast._native_errors import translated
 from holdfast._space_binding import SpaceBinding
+from holdfast._tls import Tls
 from holdfast.errors import Closed, ForkedError, HoldfastError, InvalidArgument, NotFound
 from holdfast_kvstore.cluster_map import ClusterMap, NodeState
 from holdfast_kvstore.map_codec import decode_map
@@ -36,6 +37,7 @@ class Target:
 
     addresses: tuple[str, ...]
     credential: TenantCredential
+    tls: Tls | None
     timeouts: Timeouts
     limits: Limits
     transport: Transport
@@ -50,7 +52,7 @@ class Session:
         """Authenticates and reads the map. Raises Unauthenticated, Unavailable,
         DeadlineExceeded."""
         self.timeouts = target.timeouts
-        self.metadata = MetadataClient(target.addresses, target.credential)
+        self.metadata = MetadataClient(target.addresses, target.credential, target.tls)
         self._process = os.getpid()
         self._lock = Lock()
         self._bindings: dict[int, SpaceBinding] = {}

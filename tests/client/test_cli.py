@@ -1,0 +1,222 @@
+"""The `holdfast` command against a running cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.cli.context_file import ContextFile
+from holdfast.cli.exit_codes import ExitCode
+from holdfast.local_cluster.waiting import wait_for
+
+pytestmark = pytest.mark.process
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(local: holdfast.LocalCluster, tmp_path: Path) -> Run:
+    """Runs `holdfast ARGUMENTS` with a context file for the shared cluster."""
+    context = tmp_path / "context.toml"
+    ContextFile(
+        address=local.address,
+        tenant=local.tenant,
+        key=f"file:{local.directory / 'tenant.key'}",
+        secret=f"file:{local.secret_path}",
+    ).store(context)
+
+    def call(
+        *arguments: str, stdin: str | None = None, expect: ExitCode = ExitCode.OK
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "holdfast", *arguments],
+            env={**os.environ, "HOLDFAST_CONTEXT": str(context), "COLUMNS": "200"},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == expect, (done.stdout, done.stderr)
+        return done
+
+    return call
+
+
+def test_status_for_people_and_programs(run: Run) -> None:
+    lines = run("status").stdout.splitlines()
+    assert "hit rate" in lines[0]
+    assert any("\tleader\t" in line for line in lines)
+    assert sum("\tup\t" in line for line in lines) == 3
+
+    found = json.loads(run("status", "--json").stdout)
+    assert found["healthy"] is True
+    assert len(found["nodes"]) == 3
+    assert found["members"][0]["leader"] is True
+    assert found["nodes"][0]["load"]["capacity_bytes"] == 64 << 20
+
+
+def test_the_life_of_a_tenant(run: Run, tmp_path: Path) -> None:
+    key_file = tmp_path / "team.key"
+    run("tenant", "create", "cli-team", "--limit-mib", "32", "--key-file", str(key_file))
+    assert key_file.stat().st_mode & 0o077 == 0
+    run("tenant", "create", "cli-team", expect=ExitCode.FAILED)
+    assert "cli-team" in run("tenant", "list").stdout
+    as_team = ("--tenant", "cli-team", "--key", f"file:{key_file}")
+    run(*as_team, "space", "list")
+    new_key = run("tenant", "rotate-key", "cli-team").stdout.strip()
+    run(*as_team, "space", "list")
+    run("tenant", "rotate-key", "cli-team", "--revoke-old")
+    run(*as_team, "space", "list", expect=ExitCode.REFUSED)
+    key_file.write_text(new_key)
+    run(*as_team, "space", "list")
+    run("tenant", "delete", "cli-team", "--yes")
+    assert "cli-team" not in run("tenant", "list").stdout
+
+
+def test_the_life_of_a_space(run: Run) -> None:
+    run("space", "create", "cli-space", "--block-bytes", "4096", "--redundancy", "mirror:2")
+    run("space", "create", "cli-space", "--block-bytes", "8192", expect=ExitCode.FAILED)
+    assert "cli-space" in run("space", "list").stdout
+    assert "mirror:2" in run("space", "describe", "cli-space").stdout
+    run("space", "delete", "cli-space", "--yes")
+    run("space", "describe", "cli-space", expect=ExitCode.NOT_FOUND)
+
+
+def test_a_file_goes_in_and_comes_out(run: Run, tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(content)
+    run("kv", "put", "cli-kv", "file", str(source), "--block-bytes", "4096")
+    run("kv", "get", "cli-kv", "file", "-o", str(copy))
+    assert copy.read_bytes() == content
+    blocks = -(-300_000 // (4096 - 8))
+    assert run("kv", "match", "cli-kv", "file").stdout.strip() == str(blocks)
+    assert len(run("kv", "stat", "cli-kv", "file").stdout.splitlines()) == blocks + 1
+    run("kv", "delete", "cli-kv", "file")
+    run("kv", "get", "cli-kv", "file", "-o", str(copy), expect=ExitCode.NOT_FOUND)
+    run("kv", "stat", "cli-kv", "file", expect=ExitCode.NOT_FOUND)
+
+
+def test_standard_input_and_output(run: Run) -> None:
+    run("kv", "put", "cli-pipes", "text", "--block-bytes", "64", stdin="a few words\n" * 20)
+    assert run("kv", "get", "cli-pipes", "text").stdout == "a few words\n" * 20
+    run("kv", "put", "cli-pipes", "empty", stdin="")
+    assert run("kv", "get", "cli-pipes", "empty").stdout == ""
+
+
+def test_a_quick_measurement(run: Run) -> None:
+    done = run("bench", "kv", "--block-kib", "64", "--mib", "8", "--seconds", "0.2")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["call", "put", "get", "exists"]
+    assert all(row[5] == "100.0 %" for row in rows[1:])
+
+
+def test_nodes_and_members_are_listed(run: Run) -> None:
+    assert run("node", "list").stdout.count("127.0.0.1") == 3
+    assert "leader" in run("member", "list").stdout
+    run("node", "drain", "999", expect=ExitCode.NOT_FOUND)
+
+
+def test_doctor_names_its_subjects(run: Run) -> None:
+    found = json.loads(run("doctor", "--json").stdout)
+    subjects = {one["subject"].split()[0] for one in found}
+    assert {"memory", "locked", "open", "huge", "io_uring", "RDMA", "clock", "port"} <= subjects
+    assert all(one["advice"] for one in found if one["level"] != "fine")
+
+
+def test_what_is_wrong_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "--address", "127.0.0.1:1", "--deadline", "0.3", "status", expect=ExitCode.UNAVAILABLE
+    )
+    assert done.stderr.startswith("error:")
+    assert "127.0.0.1:1" in done.stderr
+    done = run("--secret", "hunter2", "status", expect=ExitCode.USAGE)
+    assert "hunter2" not in done.stderr
+    done = run("--key", f"file:{tmp_path / 'no'}", "space", "list", expect=ExitCode.USAGE)
+    assert "cannot be read" in done.stderr
+    run("status", "--no-such-option", expect=ExitCode.USAGE)
+    run("space", "describe", "no-such-space", expect=ExitCode.NOT_FOUND)
+
+
+def test_every_command_has_help_with_an_example(run: Run) -> None:
+    for command in (
+        ("up",), ("metanode",), ("datanode",), ("status",), ("doctor",), ("tenant", "create"),
+        ("space", "create"), ("node", "drain"), ("member", "transfer"), ("kv", "put"),
+        ("kv", "get"), ("bench", "kv"),
+    ):  # fmt: skip
+        assert "Example" in run(*command, "--help").stdout, command
+    assert "Exit status" in run("--help").stdout
+
+
+def test_a_context_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "context.toml"
+    ContextFile(address="127.0.0.1:7300").store(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(holdfast.ConfigInvalid, match="chmod 600"):
+        ContextFile.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_up_survives_a_restart_with_its_metadata(tmp_path: Path) -> None:
+    context = tmp_path / "context.toml"
+    environment = {**os.environ, "HOLDFAST_CONTEXT": str(context)}
+    up = [
+        *(sys.executable, "-m", "holdfast", "up", "--arena-mib", "32", "-n", "2"),
+        *("--data", str(tmp_path / "data"), "--context", str(context)),
+    ]
+
+    def started() -> subprocess.Popen[str]:
+        process = subprocess.Popen(up, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("context file"):
+                return process
+        raise AssertionError("".join(lines))
+
+    def holdfast_command(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "holdfast", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+
+    process = started()
+    holdfast_command("space", "create", "kept", "--block-bytes", "4096")
+    before = json.loads(holdfast_command("status", "--json"))
+    # A daemon that dies is started again.
+    victim = int(subprocess.check_output(["pgrep", "-P", str(process.pid)]).split()[-1])
+    os.kill(victim, signal.SIGKILL)
+
+    def is_healthy() -> bool:
+        done = subprocess.run(
+            [sys.executable, "-m", "holdfast", "status"], env=environment, capture_output=True
+        )
+        return done.returncode == 0
+
+    wait_for("the restart of a killed daemon", is_healthy, 60)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+
+    process = started()
+    assert "kept" in holdfast_command("space", "list")
+    after = json.loads(holdfast_command("status", "--json"))
+    assert after["cluster_id"] == before["cluster_id"]
+    assert len(after["nodes"]) == 2
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
