@@ -66,6 +66,14 @@ def shared_options(
             show_default="context file",
         ),
     ] = None,
+    authority: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HOLDFAST_AUTHORITY",
+            help="PEM file of the authority behind the members' certificates.",
+            show_default="context file",
+        ),
+    ] = None,
     context_file: Annotated[
         Path | None,
         typer.Option(
@@ -90,6 +98,7 @@ def shared_options(
         tenant=known.tenant if tenant is None else tenant,
         key=known.key if key is None else key,
         secret=known.secret if secret is None else secret,
+        authority=known.authority if authority is None else authority,
         deadline_s=deadline,
     )
 

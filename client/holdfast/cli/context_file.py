@@ -29,6 +29,8 @@ class ContextFile:
     """Of the tenant's API key: "file:PATH" or "env:NAME"."""
     secret: str = ""
     """Of the cluster's secret: "file:PATH" or "env:NAME"."""
+    authority: str = ""
+    """PEM file of the authority that signed the members' certificates."""
 
     def store(self, path: Path) -> None:
         """Writes it so that only its owner may read it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
@@ -10,6 +11,7 @@ from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
 from holdfast._members import split_addresses
 from holdfast._session import Transport
+from holdfast._tls import Tls
 from holdfast.errors import ConfigInvalid
 from holdfast_kvstore.secret import load_secret
 
@@ -22,13 +24,16 @@ class Reach:
     tenant: str
     key: str
     secret: str
+    authority: str
     deadline_s: float
 
     def admin(self) -> AdminClient:
         """Operators' calls. Raises ConfigInvalid when address or secret are not known."""
         self._need("address", self.address)
         self._need("secret", self.secret)
-        return AdminClient(split_addresses(self.address), load_secret(self.secret), self.deadline_s)
+        return AdminClient(
+            split_addresses(self.address), load_secret(self.secret), self.deadline_s, self._tls
+        )
 
     def cluster(self, transport: Transport = "auto") -> Cluster:
         """A tenant's cluster object. Raises ConfigInvalid when something is not known."""
@@ -36,7 +41,13 @@ class Reach:
         self._need("tenant", self.tenant)
         self._need("key", self.key)
         key = load_secret(self.key).reveal().decode()
-        return connect(self.address, tenant=self.tenant, key=key, transport=transport)
+        return connect(
+            self.address, tenant=self.tenant, key=key, transport=transport, tls=self._tls
+        )
+
+    @property
+    def _tls(self) -> Tls | None:
+        return Tls(Path(self.authority)) if self.authority else None
 
     def _need(self, what: str, value: str) -> None:
         if not value:
