@@ -15,6 +15,8 @@ pub(crate) struct Readiness {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
+    /// The other side is closed, or everything is broken.
+    pub hung_up: bool,
 }
 
 /// An event counter of the kernel that threads and event loops can wait for.
@@ -154,11 +156,12 @@ impl Poller {
                 continue;
             }
             let bits = event.events as libc::c_int;
-            let broken = bits & (libc::EPOLLERR | libc::EPOLLHUP | libc::EPOLLRDHUP) != 0;
+            let hung_up = bits & (libc::EPOLLERR | libc::EPOLLHUP | libc::EPOLLRDHUP) != 0;
             ready.push(Readiness {
                 token,
-                readable: broken || bits & libc::EPOLLIN != 0,
-                writable: broken || bits & libc::EPOLLOUT != 0,
+                readable: hung_up || bits & libc::EPOLLIN != 0,
+                writable: hung_up || bits & libc::EPOLLOUT != 0,
+                hung_up,
             });
         }
         count != 0

@@ -250,6 +250,7 @@ impl State {
             };
             lane.readable |= readiness.readable;
             lane.writable |= readiness.writable;
+            lane.hung_up |= readiness.hung_up;
             if !lane.queued {
                 lane.queued = true;
                 self.ready.push_back(readiness.token);

@@ -88,40 +88,29 @@ impl Lane {
         body: &[u8],
         events: &mut Vec<LaneEvent>,
     ) -> Result<(), LaneFailure> {
+        // What does not decode leaves the request where it is: it goes on elsewhere then.
         if header.status != AnswerStatus::Ok {
+            let text = Refusal::decode(body)?.text;
             self.receiver.drain(header.payload_bytes);
             let request = self.requests.swap_remove(at);
-            let text = Refusal::decode(body)?.text;
             self.on_refused(&request);
             self.finish(request, Outcome::Refused(header.status, text), events);
             return Ok(());
         }
-        if header.kind == Kind::PutGrant {
-            return self.on_grant(at, body);
+        match header.kind {
+            Kind::PutGrant => return self.on_grant(at, body),
+            Kind::GetAnswer => return self.on_get(at, header, body),
+            Kind::Located => return self.on_located(at, body, events),
+            _ => {}
         }
-        let mut request = self.requests.swap_remove(at);
+        let request = &mut self.requests[at];
         let keys = request.ids.len();
         match header.kind {
-            Kind::GetAnswer => return self.on_get(request, header, body),
-            Kind::Located => return self.on_located(request, body, events),
-            Kind::ExistsAnswer => {
-                if body.len() != keys.div_ceil(8) {
-                    return Err(LaneFailure::Protocol("a bitmap of the wrong length"));
-                }
-                request.results = (0..keys)
-                    .map(|key| {
-                        let hit = bitmap_get(body, key);
-                        Some(if hit { KeyStatus::Hit } else { KeyStatus::Miss })
-                    })
-                    .collect();
-            }
+            Kind::ExistsAnswer => request.results = bitmap_statuses(body, keys)?,
             Kind::StatAnswer => {
                 request.stats = StatAnswer::decode(body, keys)?;
-                request.results = request
-                    .stats
-                    .iter()
-                    .map(|entry| Some(entry.status))
-                    .collect();
+                let statuses = request.stats.iter().map(|entry| Some(entry.status));
+                request.results = statuses.collect();
             }
             Kind::PutDone | Kind::DeleteAnswer | Kind::PinAnswer | Kind::ReportAnswer => {
                 let statuses = PutDone::decode(body, keys)?;
@@ -130,6 +119,7 @@ impl Lane {
             Kind::OfferAnswer => self.offers.answered(request.argument, true),
             _ => {}
         }
+        let request = self.requests.swap_remove(at);
         self.finish(request, Outcome::Answered, events);
         Ok(())
     }
@@ -179,20 +169,16 @@ impl Lane {
         Ok(())
     }
 
-    fn on_get(
-        &mut self,
-        mut request: Request,
-        header: &Header,
-        body: &[u8],
-    ) -> Result<(), LaneFailure> {
+    fn on_get(&mut self, at: usize, header: &Header, body: &[u8]) -> Result<(), LaneFailure> {
+        let request = &self.requests[at];
         let answers = GetAnswer::decode(body, request.ids.len())?;
         let mut blocks = Vec::with_capacity(answers.len());
-        request.results = vec![None; answers.len()];
+        let mut results = vec![None; answers.len()];
         for (at, answer) in answers.into_iter().enumerate() {
             if answer.status == KeyStatus::Hit {
                 blocks.push(Expected { at, answer });
             } else {
-                request.results[at] = Some(answer.status);
+                results[at] = Some(answer.status);
             }
         }
         if header.payload_bytes != blocks.len() as u64 * request.block_bytes as u64 {
@@ -201,16 +187,19 @@ impl Lane {
             ));
         }
         if request.abandoned {
-            self.settle(&request);
             if header.payload_bytes > DRAIN_BYTES_MAX {
                 return Err(LaneFailure::MidPayload);
             }
+            let request = self.requests.swap_remove(at);
+            self.settle(&request);
             self.receiver.drain(header.payload_bytes);
             return Ok(());
         }
         let Some(segments) = request.segments.clone() else {
             return Err(LaneFailure::Protocol("payload for no request"));
         };
+        let mut request = self.requests.swap_remove(at);
+        request.results = results;
         // Without hits the receiver finishes it at its next step.
         self.receiver.expect(request, segments, blocks);
         Ok(())
@@ -218,19 +207,20 @@ impl Lane {
 
     fn on_located(
         &mut self,
-        mut request: Request,
+        at: usize,
         body: &[u8],
         events: &mut Vec<LaneEvent>,
     ) -> Result<(), LaneFailure> {
+        let request = &self.requests[at];
         if self.transport != TransportKind::SharedMemory || request.kind != RequestKind::Get {
             return Err(LaneFailure::Protocol("blocks located on a stream"));
         }
         let located = LocatedAnswer::decode(body, request.ids.len())?;
         let mut blocks = Vec::with_capacity(located.len());
-        request.results = vec![None; located.len()];
+        let mut results = vec![None; located.len()];
         for (at, block) in located.into_iter().enumerate() {
             if block.status != KeyStatus::Hit {
-                request.results[at] = Some(block.status);
+                results[at] = Some(block.status);
                 continue;
             }
             let view = self
@@ -245,10 +235,23 @@ impl Lane {
                 write_id: block.write_id,
             });
         }
+        let mut request = self.requests.swap_remove(at);
+        request.results = results;
         self.settle(&request);
         if !request.abandoned {
             events.push(LaneEvent::Located(Box::new(request), blocks));
         }
         Ok(())
     }
+}
+
+fn bitmap_statuses(body: &[u8], keys: usize) -> Result<Vec<Option<KeyStatus>>, LaneFailure> {
+    if body.len() != keys.div_ceil(8) {
+        return Err(LaneFailure::Protocol("a bitmap of the wrong length"));
+    }
+    let status = |key| match bitmap_get(body, key) {
+        true => Some(KeyStatus::Hit),
+        false => Some(KeyStatus::Miss),
+    };
+    Ok((0..keys).map(status).collect())
 }

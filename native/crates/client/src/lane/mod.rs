@@ -107,6 +107,8 @@ pub(crate) struct Lane {
     pub outstanding_bytes: u64,
     pub readable: bool,
     pub writable: bool,
+    /// The node has closed its side; what it sent before may still be there.
+    pub hung_up: bool,
     /// Whether it stands in the client's list of lanes with something to do.
     pub queued: bool,
     pub received_at: Option<Instant>,
@@ -159,6 +161,7 @@ impl Lane {
             outstanding_bytes: 0,
             readable: false,
             writable: true,
+            hung_up: false,
             queued: false,
             received_at: None,
             bytes_received: 0,
@@ -333,7 +336,8 @@ impl Lane {
                 Step::Finished(request) => self.finish(request, Outcome::Answered, events),
                 Step::Moved(bytes, more) => {
                     left = left.saturating_sub(bytes);
-                    self.readable &= more;
+                    // The end may lie behind bytes that came with it: it is announced only once.
+                    self.readable &= more || self.hung_up;
                     if bytes > 0 {
                         self.received_at = Some(now);
                         self.bytes_received += bytes as u64;
