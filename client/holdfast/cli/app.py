@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from holdfast.cli import bench, daemons, doctor, kv, member, node, space, status, tenant, up
 from holdfast.cli.context_file import ContextFile, default_path
 from holdfast.cli.exit_codes import HELP as EXIT_CODES
+from holdfast.cli.options import (
+    Address,
+    Authority,
+    ClusterSecret,
+    ContextPath,
+    Deadline,
+    Key,
+    ShowVersion,
+    Tenant,
+)
 from holdfast.cli.reach import Reach
 
 app = typer.Typer(
@@ -23,73 +29,17 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    try:
-        typer.echo(f"holdfast {version('holdfast')}")
-    except PackageNotFoundError:
-        typer.echo("holdfast (not installed as a package)")
-    raise typer.Exit
-
-
 @app.callback()
 def shared_options(
     context: typer.Context,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HOLDFAST_ADDRESS",
-            help="Metadata members, host:port, joined by commas.",
-            show_default="context file",
-        ),
-    ] = None,
-    tenant: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HOLDFAST_TENANT", help="Tenant to act as.", show_default="context file"
-        ),
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HOLDFAST_KEY",
-            help="The tenant's API key, as file:PATH or env:NAME.",
-            show_default="context file",
-        ),
-    ] = None,
-    secret: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HOLDFAST_SECRET",
-            help="The cluster's secret (operators), as file:PATH or env:NAME.",
-            show_default="context file",
-        ),
-    ] = None,
-    authority: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HOLDFAST_AUTHORITY",
-            help="PEM file of the authority behind the members' certificates.",
-            show_default="context file",
-        ),
-    ] = None,
-    context_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--context",
-            envvar="HOLDFAST_CONTEXT",
-            help="File with the defaults of the options above.",
-            show_default="~/.config/holdfast/context.toml",
-        ),
-    ] = None,
-    deadline: Annotated[
-        float, typer.Option(help="Longest wait for the metadata cluster, seconds.", min=0.1)
-    ] = 5.0,
-    show_version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
-    ] = False,
+    address: Address = None,
+    tenant: Tenant = None,
+    key: Key = None,
+    secret: ClusterSecret = None,
+    authority: Authority = None,
+    context_file: ContextPath = None,
+    deadline: Deadline = 5.0,
+    show_version: ShowVersion = False,
 ) -> None:
     """Puts together how commands reach the cluster."""
     known = ContextFile.load(context_file or default_path())
