@@ -536,7 +536,8 @@ class RaftLog:
         For a start after the crash that `RaftEffects.snapshot` describes; `persist` does the same in
         the normal course."""
     def compact_to(self, compaction: RaftCompaction) -> None:
-        """Drops entries up to and including its index, and log files nobody needs any more."""
+        """Drops entries up to and including its index, synced, and log files nobody needs any
+        more. An index already compacted changes nothing."""
     def close(self) -> None:
         """Syncs and closes; further calls raise `RaftLogClosedError`. Closing twice is fine."""
     @property

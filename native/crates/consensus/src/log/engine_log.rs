@@ -281,7 +281,9 @@ impl<F: FileSystem> DurableLog for EngineLog<F> {
                 index: compaction.index + 1,
             },
         );
-        self.write_batch(&mut state, batch, false)?;
+        // The engine reclaims files by what it holds in memory. Without this sync, a power failure could
+        // forget newer records (this one, a hard state) whose older versions are deleted already.
+        self.write_batch(&mut state, batch, true)?;
         state.extent = extent;
         self.require_engine(&state)?
             .purge_expired_files()

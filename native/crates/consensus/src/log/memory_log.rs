@@ -146,10 +146,16 @@ impl DurableLog for MemoryLog {
     fn compact_to(&self, compaction: &Compaction) -> Result<(), LogError> {
         let mut state = self.state.lock();
         state.require_open()?;
-        state.extent = state
+        let extent = state
             .extent
             .compact(Path::new(IN_MEMORY), compaction.index)?;
+        if extent.start_index == state.extent.start_index {
+            return Ok(());
+        }
+        state.extent = extent;
         state.unsynced.push(Operation::Compact(compaction.clone()));
+        state.sync();
+        state.sync_count += 1;
         Ok(())
     }
 

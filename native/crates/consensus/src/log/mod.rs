@@ -32,8 +32,7 @@ pub trait DurableLog {
         sync: bool,
     ) -> Result<(), LogError>;
 
-    /// Drops entries up to and including the compaction's index. Needs no sync: a compaction that a
-    /// crash forgets is made again.
+    /// Drops entries up to and including the compaction's index, synced: what it reclaims is gone.
     ///
     /// # Errors
     /// [`LogError::Misuse`] beyond the last entry; [`LogError::Io`], [`LogError::Closed`].

@@ -63,7 +63,7 @@ impl<L: DurableLog> Pair<'_, L> {
             }
             15..19 => {
                 // Committed first: what is compacted always is.
-                self.write(None, (*term, last), &[], true);
+                self.write(None, (*term, last), &[], false);
                 let index = first + random.below(last + 2 - first) - 1;
                 self.compact(&compaction_at(&held, index));
             }
@@ -100,9 +100,13 @@ impl<L: DurableLog> Pair<'_, L> {
     }
 
     fn compact(&mut self, compaction: &Compaction) {
+        let before = self.twin.recovered().expect("recovered");
         self.log.compact_to(compaction).expect("compact");
         self.twin.compact_to(compaction).expect("compact");
-        (self.observe)(self.twin.recovered().expect("recovered"), false);
+        let after = self.twin.recovered().expect("recovered");
+        // One that drops nothing writes nothing.
+        let synced = after.start != before.start;
+        (self.observe)(after, synced);
     }
 }
 
