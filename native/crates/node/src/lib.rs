@@ -18,6 +18,7 @@ mod incoming;
 mod node;
 mod offered;
 mod outgoing;
+mod pull;
 
 mod reactor;
 mod regions;
@@ -32,4 +33,5 @@ pub use clock::Clock;
 pub use config::{Identity, NodeConfig};
 pub use error::NodeError;
 pub use node::Node;
+pub use pull::{PullRequest, PullResult};
 pub use stats::{LATENCY_BUCKETS, NodeStats};

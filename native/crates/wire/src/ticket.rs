@@ -109,6 +109,14 @@ impl Ticket {
         bytes
     }
 
+    /// The Ed25519 public key that goes with a private one.
+    #[must_use]
+    pub fn public_key(private_key: &[u8; 32]) -> [u8; 32] {
+        SigningKey::from_bytes(private_key)
+            .verifying_key()
+            .to_bytes()
+    }
+
     fn decode(bytes: &[u8; TICKET_BYTES]) -> Result<Self, WireError> {
         let mut reader = Reader::new("ticket", &bytes[..CONTENT_BYTES]);
         let found = reader.array::<4>()?;
