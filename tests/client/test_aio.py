@@ -79,7 +79,7 @@ def test_a_cancelled_task_cancels_its_call(space: holdfast.Space) -> None:
     async def cancelled() -> None:
         with space.register(place) as region:
             task = asyncio.create_task(space.aio.get(keys(0, 32), region.blocks()))
-            await asyncio.sleep(0)
+            await asyncio.wait({task}, timeout=0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
