@@ -47,8 +47,9 @@ mod _native {
     #[pymodule_export]
     use crate::raft::status::{RaftCompaction, RaftProgress, RaftStatus};
     #[pymodule_export]
-    use crate::raft::values::{
-        RaftConfig, RaftConfiguration, RaftEffects, RaftEntry, RaftMessage, RaftRecovered,
-        RaftSnapshot, RaftSoftState,
+    use crate::raft::effects::{
+        RaftEffects, RaftEntry, RaftMessage, RaftSnapshot, RaftSoftState,
     };
+    #[pymodule_export]
+    use crate::raft::values::{RaftConfig, RaftConfiguration, RaftRecovered};
 }

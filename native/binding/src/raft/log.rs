@@ -6,11 +6,10 @@ use holdfast_consensus::{Compaction, DurableLog, EngineLog, EngineLogConfig, Mem
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
+use super::effects::RaftEffects;
 use super::errors::log_error;
 use super::status::RaftCompaction;
-use super::values::{
-    RaftConfiguration, RaftEffects, RaftRecovered, entry_records, hard_state_record,
-};
+use super::values::{RaftConfiguration, RaftRecovered, entry_records, hard_state_record};
 
 /// One member's durable log in raft-engine. Every call that may touch the disk releases the GIL.
 #[pyclass(module = "holdfast_native", frozen)]

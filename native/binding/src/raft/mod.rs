@@ -1,5 +1,6 @@
 //! The Raft core.
 
+pub mod effects;
 pub mod errors;
 pub mod log;
 pub mod status;
@@ -11,9 +12,10 @@ use holdfast_consensus::{Change, ChangeKind, Core, CoreError, Role};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use effects::RaftEffects;
 use errors::core_error;
 use status::{RaftCompaction, RaftStatus};
-use values::{RaftConfig, RaftConfiguration, RaftEffects, RaftRecovered};
+use values::{RaftConfig, RaftConfiguration, RaftRecovered};
 
 /// One member's Raft state machine. Its calls are short and keep the GIL.
 #[pyclass(module = "holdfast_native", frozen)]
