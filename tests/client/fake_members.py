@@ -13,7 +13,7 @@ from holdfast_kvstore.errors import HoldfastError, to_wire
 Answer = Callable[[str, bytes, grpc.ServicerContext], bytes]
 
 
-class FakeMember:
+class FakeMember(grpc.GenericRpcHandler):
     """One member; `answer(method, body, context)` makes every unary answer."""
 
     def __init__(self, answer: Answer) -> None:

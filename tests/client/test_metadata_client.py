@@ -161,7 +161,7 @@ def test_headers_of_a_tenant_and_of_an_operator(member: Make) -> None:
     bodies: list[bytes] = []
 
     def answer(name: str, body: bytes, context: grpc.ServicerContext) -> bytes:
-        headers.append({item.key: item.value for item in context.invocation_metadata()})
+        headers.append(dict(context.invocation_metadata()))
         bodies.append(body)
         return b""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import array
 import gc
 import weakref
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import holdfast
@@ -22,11 +24,11 @@ def region_of(buffer: object) -> Region:
 class OnlyDlpack:
     """A tensor that speaks DLPack and nothing else."""
 
-    def __init__(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
+    def __init__(self, values: npt.NDArray[np.number[Any]]) -> None:
         self.values = values
 
-    def __dlpack__(self, **options: object) -> object:
-        return self.values.__dlpack__(**options)  # type: ignore[arg-type]
+    def __dlpack__(self, **options: Any) -> object:
+        return self.values.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
@@ -40,7 +42,7 @@ class OldDlpack(OnlyDlpack):
 
 
 class OnlyArrayInterface:
-    def __init__(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
+    def __init__(self, values: npt.NDArray[np.number[Any]]) -> None:
         self.values = values
         self.__array_interface__ = values.__array_interface__
 

@@ -54,7 +54,7 @@ def test_a_reset_read_is_a_miss_and_the_next_one_works(
         result = space.get(keys_of(0, BLOCKS), segments, deadline=2)
         assert proxy.cuts > 0
         assert not result.all_hit
-        for block in np.flatnonzero(result.hit_mask):
+        for block in np.flatnonzero(result.hit_mask).tolist():
             assert np.array_equal(memory[block], expected[block])
 
         proxy.cut_after_down = None

@@ -38,7 +38,7 @@ def test_a_flipped_bit_is_a_miss_and_a_count(
         result = space.get(keys_of(0, BLOCKS), segments)
         assert result.hits == BLOCKS - 1
         assert not result.hit_mask[VICTIM]
-        for block in np.flatnonzero(result.hit_mask):
+        for block in np.flatnonzero(result.hit_mask).tolist():
             assert np.array_equal(memory[block], expected[block])
         assert cluster.stats()["corrupt"] >= 1
 

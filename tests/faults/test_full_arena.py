@@ -33,8 +33,8 @@ def test_four_times_the_arena(one_of_each: holdfast.LocalCluster, transport: str
         for first in range(0, BLOCKS, BATCH):
             found = space.get(keys_of(first, BATCH), region.blocks())
             hits += found.hits
-            for place in np.flatnonzero(found.hit_mask):
-                fill(first + int(place), expected)
+            for place in np.flatnonzero(found.hit_mask).tolist():
+                fill(first + place, expected)
                 assert np.array_equal(memory[place], expected)
         assert BLOCKS // 8 < hits < BLOCKS // 2
         del memory

@@ -174,12 +174,8 @@ class LocalCluster:
     def _has_leader(self) -> bool:
         for daemon in self.members:
             daemon.check_running()
-        try:
-            return self.admin.status().leader_id != 0
-        except HoldfastError as error:
-            if not error.retryable:
-                raise
-            return False
+        found = self._status()
+        return found is not None and found.leader_id != 0
 
     def _make_tenant(self, say: Callable[[str], None]) -> None:
         path = self._files.key_path
@@ -217,6 +213,38 @@ class LocalCluster:
             return sum(node.state == pb.NODE_STATE_UP for node in nodes) >= count
 
         wait_for(f"start of {count} data nodes", are_up, deadline_s)
+
+    def wait_for_members(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """Waits until there is a leader and every member is reachable. Raises
+        DeadlineExceeded."""
+
+        def are_reachable() -> bool:
+            found = self._status()
+            return (
+                found is not None
+                and found.leader_id != 0
+                and all(member.reachable for member in found.members)
+            )
+
+        wait_for("reach of all metadata members", are_reachable, deadline_s)
+
+    def wait_for_leader(self, member: int, deadline_s: float = START_DEADLINE_S) -> None:
+        """Waits until `member` leads. Raises DeadlineExceeded."""
+
+        def leads() -> bool:
+            found = self._status()
+            return found is not None and found.leader_id == member
+
+        wait_for(f"leadership of member {member}", leads, deadline_s)
+
+    def _status(self) -> pb.StatusReply | None:
+        """The cluster's status, or None while nobody answers."""
+        try:
+            return self.admin.status()
+        except HoldfastError as error:
+            if not error.retryable:
+                raise
+            return None
 
     def leader(self) -> DaemonProcess:
         """The metadata member that leads now. Raises Unavailable while none does."""
