@@ -1,0 +1,1 @@
+"""The metadata node: Raft host, replicated state machine, cluster map, tenants and spaces."""

@@ -1,0 +1,45 @@
+"""Takes a data node off the map. Its id is never given again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from holdfast_kvstore.cluster_map import HOLE, ClusterMap, Int32Array, NodeState
+from holdfast_kvstore.errors import FailedPrecondition
+from holdfast_metanode.state.change import Change
+from holdfast_metanode.state.moving import compacted, settle
+from holdfast_proto import command_pb2 as records
+
+
+def apply(change: Change, operation: records.RemoveNode) -> records.Result:
+    """Raises NotFound, and FailedPrecondition for one that still holds blocks unless forced."""
+    before = change.map()
+    node = before.node(operation.node)
+    held = before.groups_left_on(node.id).size + before.groups_of(node.id).size
+    idle = node.state is NodeState.OUT or (node.state is NodeState.DRAINING and held == 0)
+    if not idle and not operation.force:
+        raise FailedPrecondition(
+            f"node {node.id} is {node.state.name.lower()} and still has {held} groups: drain it "
+            "and wait until it holds nothing, or force the removal and lose what only it holds"
+        )
+    after = settle(change, _without(before, node.id))
+    change.put_map(after)
+    return records.Result(node=records.NodeResult(id=node.id, epoch=after.epoch))
+
+
+def _without(before: ClusterMap, node_id: int) -> ClusterMap:
+    slot = before.slot_of(node_id)
+    return replace(
+        before,
+        epoch=before.epoch + 1,
+        nodes=tuple(node for node in before.nodes if node.id != node_id),
+        owners=_renumbered(before.owners, slot),
+        previous=_renumbered(before.previous, slot),
+    )
+
+
+def _renumbered(table: Int32Array, slot: int) -> Int32Array:
+    kept = np.where(table == slot, np.int32(HOLE), table)
+    return compacted(np.where(kept > slot, kept - 1, kept).astype(np.int32))

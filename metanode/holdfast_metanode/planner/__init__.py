@@ -1,0 +1,1 @@
+"""What the leader decides by itself, and proposes as commands like everyone else."""

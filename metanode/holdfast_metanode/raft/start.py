@@ -1,0 +1,38 @@
+"""Brings a member's log and state machine to one position before its host starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from holdfast_kvstore.errors import Corrupt
+from holdfast_metanode.raft.seams import Log
+from holdfast_metanode.state.machine import StateMachine
+from holdfast_native import RaftConfiguration, RaftRecovered
+
+
+def recover(log: Log, machine: StateMachine, founders: Sequence[int]) -> RaftRecovered:
+    """What the log holds, fit for `RaftHost`.
+
+    `founders`: ids of a new cluster's members, if this is one of them; empty for a member that
+    joins. Raises Corrupt when the state is older than where the log begins.
+    """
+    recovered = log.recovered()
+    if recovered.is_empty and founders and machine.applied().index == 0:
+        log.bootstrap(founders)
+        recovered = log.recovered()
+    applied = machine.applied()
+    if applied.index > recovered.last_index:
+        # A crash between installing a snapshot and noting it in the log.
+        log.install_snapshot(
+            applied.index, applied.term, RaftConfiguration.decode(applied.configuration)
+        )
+        recovered = log.recovered()
+    if applied.index == 0 and recovered.snapshot_index == 1:
+        machine.start_at(1, recovered.snapshot_term, recovered.configuration.encode())
+    elif applied.index < recovered.snapshot_index:
+        raise Corrupt(
+            f"the log begins after entry {recovered.snapshot_index}, the state ends at "
+            f"{applied.index}: remove this member from the cluster and let it join again with an "
+            "empty data folder and a new id"
+        )
+    return recovered

@@ -1,0 +1,1 @@
+"""gRPC services: they only translate between the wire and the operations."""

@@ -1,0 +1,1 @@
+"""The replicated state: tables, typed views, sessions, the machine that applies commands."""
