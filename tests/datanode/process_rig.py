@@ -110,6 +110,8 @@ def _content(key: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(hashlib.shake_128(key).digest(BLOCK_BYTES), dtype=np.uint8)
 
 
-def layout(data_nodes: int, **changes: int) -> LocalLayout:
+def layout(data_nodes: int, down_after_ms: int = 1_500) -> LocalLayout:
     """A small cluster with one metadata member."""
-    return LocalLayout(data_nodes=data_nodes, metadata_nodes=1, arena_mib=64, **changes)
+    return LocalLayout(
+        data_nodes=data_nodes, metadata_nodes=1, arena_mib=64, down_after_ms=down_after_ms
+    )

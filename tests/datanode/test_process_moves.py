@@ -18,7 +18,7 @@ BLOCKS = 300
 
 @pytest.fixture
 def rig() -> Iterator[ProcessRig]:
-    with LocalCluster(layout(data_nodes=2, down_after_ms=1_500)) as local:
+    with LocalCluster(layout(data_nodes=2)) as local:
         yield ProcessRig(local)
 
 
