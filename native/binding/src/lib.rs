@@ -6,6 +6,7 @@ mod client_errors;
 mod errors;
 mod keys;
 mod limits;
+mod node;
 mod operation;
 mod owners;
 mod raft;
@@ -15,6 +16,8 @@ mod segments;
 /// The compiled half of `holdfast_native`.
 #[pymodule]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::limits::{RawPeer, RawProbe, raw_copy, raw_fill};
     #[pymodule_export]
@@ -27,6 +30,8 @@ mod _native {
     use crate::errors::NativeError;
     #[pymodule_export]
     use crate::keys::{block_ids, crc32c};
+    #[pymodule_export]
+    use crate::node::{Node, NodeError};
     #[pymodule_export]
     use crate::operation::{KeyStatus, Operation};
     #[pymodule_export]
@@ -52,4 +57,10 @@ mod _native {
     };
     #[pymodule_export]
     use crate::raft::values::{RaftConfig, RaftConfiguration, RaftRecovered};
+
+    /// The package says what is public; the stub of this module has no such list.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.delattr("__all__")
+    }
 }

@@ -8,5 +8,6 @@ mod conformance;
 mod entries;
 mod faulty_disk;
 mod files;
+mod golden;
 mod power_failures;
 mod random_runs;
