@@ -1,6 +1,7 @@
 //! What the tests of this crate share: memory, keys, clients, and a node that does as it is told.
 #![allow(dead_code)]
 
+pub mod real;
 pub mod scripted;
 
 use std::sync::Arc;
