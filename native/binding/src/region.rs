@@ -21,7 +21,10 @@ pub struct Region {
 #[pymethods]
 impl Region {
     #[new]
-    #[pyo3(signature = (buffer, *, descriptor = -1, descriptor_offset = 0))]
+    #[pyo3(
+        signature = (buffer, *, descriptor = -1, descriptor_offset = 0),
+        text_signature = "(buffer, *, descriptor=-1, descriptor_offset=0)"
+    )]
     fn new(
         py: Python<'_>,
         buffer: &Bound<'_, PyAny>,
