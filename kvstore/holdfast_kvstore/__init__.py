@@ -1,11 +1,11 @@
 """What both sides of Holdfast's KV tier agree on.
 
 Pure but for `secret.load_secret`: no input or output, no clock, no randomness. The modules
-`keys`, `placement`, `secret`, `tickets` and `transitions` are used by name, since their functions
-have short names; values and errors are here.
+`keys`, `placement`, `secret` and `tickets` are used by name, since their functions have short
+names; values and errors are here.
 """
 
-from holdfast_kvstore import errors, keys, placement, secret, tickets, transitions
+from holdfast_kvstore import errors, keys, placement, secret, tickets
 from holdfast_kvstore.cluster_map import HOLE, Capacity, ClusterMap, Node, NodeState
 from holdfast_kvstore.errors import (
     AlreadyExists,
@@ -93,5 +93,4 @@ __all__ = [
     "placement",
     "secret",
     "tickets",
-    "transitions",
 ]

@@ -243,11 +243,6 @@ class ClusterMap:
             ),
         )
 
-    def holds_nothing(self, node_id: int) -> bool:
-        """Whether the node neither owns a group nor is asked as a previous owner of one."""
-        slot = self.slot_of(node_id)
-        return not bool((self.owners == slot).any() or (self.previous == slot).any())
-
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, ClusterMap):
             return NotImplemented

@@ -59,8 +59,6 @@ class Times:
     """Silence after which a data node is out and its groups are remapped."""
     ticket_life_s: int = 600
     """From a ticket's issue to its end, seconds."""
-    ticket_renew_s: int = 300
-    """Age at which the holder fetches a new ticket, seconds."""
     credential_skew_s: int = 60
     """Largest difference of clocks at which a request credential still holds, seconds."""
 

@@ -121,14 +121,6 @@ class Segments:
         """Bytes of each block, over all planes."""
         return sum(plane.bytes_per_block for plane in self.planes)
 
-    def take(self, start: int, stop: int) -> Segments:
-        """The list of blocks [start, stop)."""
-        return Segments(self.planes, self.indices[start:stop])
-
-    def has_repeats(self) -> bool:
-        """Whether two keys of the batch name the same index: of a get, the later one would win."""
-        return bool(np.unique(self.indices).size != self.indices.size)
-
     def pieces(self, block: int) -> list[tuple[HasBytes, int, int]]:
         """(region, offset, bytes) of every run of one block, in order."""
         index = int(self.indices[block])

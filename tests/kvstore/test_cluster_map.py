@@ -42,11 +42,9 @@ def test_a_node_has_groups_by_how_many_copies_a_space_keeps() -> None:
     assert MAP.moving_groups == 2
 
 
-def test_a_drained_node_is_one_that_nothing_names() -> None:
-    assert not MAP.holds_nothing(9)
-    assert replace(MAP, previous=np.full((4, 2), HOLE)).holds_nothing(9)
+def test_a_node_that_is_not_there_is_named() -> None:
     with pytest.raises(NotFound, match="node 7 is not in the cluster map of epoch 4"):
-        MAP.holds_nothing(7)
+        MAP.node(7)
 
 
 def test_loads_count_groups_by_prefix() -> None:

@@ -9,7 +9,7 @@ DeadlineExceeded FailedPrecondition ForkedError HasBytes HoldfastError Internal 
 Limits Node NodeState NotFound NotLeader OutcomeUnknown PermissionDenied Plane QuotaExceeded
 Redundancy ReplayCache Secret Segments SpaceMismatch SpaceSpec StaleEpoch Ticket TicketKind Times
 Unauthenticated Unavailable Unsupported VersionSkew WrongCluster WrongNode check_name contiguous
-decode_map encode_map errors keys load_secret placement secret tickets transitions
+decode_map encode_map errors keys load_secret placement secret tickets
 """
 
 

@@ -95,13 +95,6 @@ def test_contiguous_blocks_by_index_by_offset_and_all() -> None:
     assert contiguous(memory, 50).blocks == 0
 
 
-def test_a_list_can_be_cut_and_knows_repeats() -> None:
-    segments = contiguous(Memory(100), 10, indices=[4, 2, 4])
-    assert segments.take(1, 3).indices.tolist() == [2, 4]
-    assert segments.has_repeats()
-    assert not segments.take(0, 2).has_repeats()
-
-
 def test_what_is_no_segment_list_is_refused() -> None:
     memory = Memory(100)
     with pytest.raises(InvalidArgument, match="both must be at least 1"):
