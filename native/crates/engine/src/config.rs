@@ -46,17 +46,19 @@ impl Default for EngineConfig {
 /// How victims are chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvictionConfig {
-    /// Slots looked at for each one that is freed, 1 to 1024.
+    /// Slots looked at for each one that is freed, 2 to 1024: victims come from the worst
+    /// 1/`scan_slots` of their class.
     pub scan_slots: u32,
-    /// Worst candidates remembered between evictions, for each class, 1 to 4096.
-    pub pool_slots: u32,
+    /// Most slots looked at for one round of victims, 1024 to 2^24: a larger class is taken in
+    /// parts. Bounds the memory for victims (16 bytes x window / scan for each class).
+    pub window_slots_max: u32,
 }
 
 impl Default for EvictionConfig {
     fn default() -> Self {
         Self {
-            scan_slots: 32,
-            pool_slots: 256,
+            scan_slots: 64,
+            window_slots_max: 1 << 20,
         }
     }
 }
@@ -90,12 +92,14 @@ pub enum ConfigError {
         extents_max: u64,
     },
     /// An eviction setting is out of range.
-    #[error("eviction.{field} is {value}; it must be from 1 to {max}")]
+    #[error("eviction.{field} is {value}; it must be from {min} to {max}")]
     Eviction {
         /// Name of the setting.
         field: &'static str,
         /// Configured value.
         value: u32,
+        /// Smallest value allowed.
+        min: u32,
         /// Largest value allowed.
         max: u32,
     },
@@ -139,12 +143,17 @@ impl EngineConfig {
         }
         let eviction = &self.eviction;
         let bounded = [
-            ("scan_slots", eviction.scan_slots, 1024),
-            ("pool_slots", eviction.pool_slots, 4096),
+            ("scan_slots", eviction.scan_slots, 2, 1024),
+            ("window_slots_max", eviction.window_slots_max, 1024, 1 << 24),
         ];
-        for (field, value, max) in bounded {
-            if value == 0 || value > max {
-                return Err(ConfigError::Eviction { field, value, max });
+        for (field, value, min, max) in bounded {
+            if !(min..=max).contains(&value) {
+                return Err(ConfigError::Eviction {
+                    field,
+                    value,
+                    min,
+                    max,
+                });
             }
         }
         Ok(self)

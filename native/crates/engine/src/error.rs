@@ -34,4 +34,12 @@ pub enum EngineError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The index could not be reserved.
+    #[error(
+        "cannot reserve address space for the index: {source}; raise the limit on address space"
+    )]
+    Index {
+        /// What the kernel said.
+        source: io::Error,
+    },
 }

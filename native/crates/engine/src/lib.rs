@@ -4,10 +4,21 @@
 //! they like. Payload bytes are never touched under the engine's lock.
 #![warn(missing_docs)]
 
+mod arena;
 mod config;
+pub mod conformance;
 mod engine;
 mod error;
+mod eviction;
+mod extent;
 mod handles;
+mod hash;
+mod index;
+mod memory;
+mod record;
+mod records;
+pub mod reference;
+mod state;
 mod store;
 mod types;
 

@@ -1,0 +1,72 @@
+use std::io;
+use std::ptr::{self, NonNull};
+
+/// Anonymous zeroed memory, reserved at once and resident only where it was touched.
+///
+/// For tables that grow in place: addresses stay, untouched pages cost nothing.
+#[derive(Debug)]
+pub(crate) struct AnonymousMap {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the map is plain memory owned by this value; access goes through its owner's borrow.
+unsafe impl Send for AnonymousMap {}
+// SAFETY: as above; shared access only reads.
+unsafe impl Sync for AnonymousMap {}
+
+impl AnonymousMap {
+    /// Reserves `bytes` (at least 1), asking for huge pages when told to.
+    pub(crate) fn new(bytes: usize, huge_pages: bool) -> io::Result<Self> {
+        // SAFETY: a fresh private mapping at an address of the kernel's choice.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        if huge_pages {
+            // SAFETY: the range was just mapped. Advice: a refusal changes nothing but speed.
+            unsafe { libc::madvise(start, bytes, libc::MADV_HUGEPAGE) };
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self { start, bytes })
+    }
+
+    /// First byte.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// First byte.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
+impl Drop for AnonymousMap {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this size and owned by this value alone.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Asks the processor to fetch the cache line of `address` for reading.
+#[inline]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and faults on no address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
