@@ -33,21 +33,26 @@ impl State {
             return;
         }
         running.copy_batches.push_back(batch);
+        self.copy_batches += 1;
         running.shared.changed.notify_all();
     }
 
     /// Blocks to copy for an operation. Whoever takes them must give them back through
     /// [`State::copied`].
     pub(crate) fn take_copies(&mut self, token: u64) -> Option<CopyBatch> {
+        if self.copy_batches == 0 {
+            return None;
+        }
         let running = self.operations.get_mut(&token)?;
         let batch = running.copy_batches.pop_front()?;
         running.copying += 1;
+        self.copy_batches -= 1;
         Some(batch)
     }
 
     /// Likewise, for any operation that nobody may be waiting for.
     pub(crate) fn take_background_copies(&mut self) -> Option<CopyBatch> {
-        if self.background_operations == 0 {
+        if self.background_operations == 0 || self.copy_batches == 0 {
             return None;
         }
         let waits = |token: u64| self.waiting.iter().any(|waiting| waiting.token == token);

@@ -45,6 +45,7 @@ impl State {
         let lane = Lane::new(stream, &identity, place, &tenant, now);
         self.lanes.insert(number, Box::new(lane));
         self.counters.lanes_opened += 1;
+        self.ungreeted += 1;
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.lanes[place] = Some(number);
             peer.counters.connections += 1;
@@ -159,6 +160,7 @@ impl State {
             return Vec::new();
         };
         self.counters.lanes_failed += 1;
+        self.ungreeted -= usize::from(!lane.ready());
         if let Some(peer) = self.peers.get_mut(&lane.node) {
             if peer.lanes.get(lane.place) == Some(&Some(number)) {
                 peer.lanes[lane.place] = None;

@@ -15,6 +15,7 @@ impl State {
         for event in events {
             match event {
                 LaneEvent::Ready(welcome) => {
+                    self.ungreeted -= 1;
                     if let Some(peer) = self.peers.get_mut(&node) {
                         peer.recover(welcome.incarnation);
                         self.stale |= welcome.incarnation != peer.entry.incarnation;
@@ -205,6 +206,7 @@ impl State {
         };
         if running.ending.is_none() {
             running.ending = Some(status);
+            self.copy_batches -= running.copy_batches.len();
             for batch in std::mem::take(&mut running.copy_batches) {
                 let mut request = *batch.request;
                 request.fill(status);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_wire::KeyStatus;
 use holdfast_wire::limits::KEYS_PER_REQUEST_MAX;
+use holdfast_wire::{KeyStatus, TransportKind};
 
 use crate::operation::{OperationKind, Running};
-use crate::request::{PutStage, Request};
+use crate::request::{PutStage, Request, RequestKind};
 use crate::state::State;
 
 /// Payload of one request, bytes: what one lane carries before another operation gets its turn.
@@ -19,6 +19,10 @@ struct Groups {
     nodes: Vec<(u64, Vec<u32>)>,
     last: usize,
 }
+
+/// The node that was found usable last: most keys of a batch go where the one before went.
+#[derive(Default)]
+struct UsableNode(Option<u64>);
 
 impl Groups {
     fn push(&mut self, node: u64, key: u32, room: usize) {
@@ -85,8 +89,9 @@ impl State {
 
     fn group_for_next(&mut self, running: &mut Running, keys: &[u32]) -> Groups {
         let mut groups = Groups::default();
+        let mut usable = UsableNode::default();
         for key in keys {
-            match self.next_node(running, *key) {
+            match self.next_node(running, *key, &mut usable) {
                 Some(node) => groups.push(node, *key, keys.len()),
                 None => {
                     let merged = running.merged(*key);
@@ -99,7 +104,12 @@ impl State {
 
     /// The next usable candidate of a key. When all were asked and one of them pointed to a
     /// newer map which has arrived meanwhile, the key starts over with that map.
-    fn next_node(&mut self, running: &mut Running, key: u32) -> Option<u64> {
+    fn next_node(
+        &mut self,
+        running: &mut Running,
+        key: u32,
+        usable: &mut UsableNode,
+    ) -> Option<u64> {
         let id = running.ids[key as usize];
         loop {
             let ordinal = running.keys[key as usize].next;
@@ -110,7 +120,11 @@ impl State {
                 Some(candidate) => {
                     running.keys[key as usize].next = ordinal.saturating_add(1);
                     match candidate {
-                        Some(node) if self.usable(node) => return Some(node),
+                        Some(node) if usable.0 == Some(node) => return Some(node),
+                        Some(node) if self.usable(node) => {
+                            usable.0 = Some(node);
+                            return Some(node);
+                        }
                         Some(_) => running.keys[key as usize].seen.add(KeyStatus::Unreachable),
                         None => {}
                     }
@@ -141,7 +155,7 @@ impl State {
         true
     }
 
-    pub(crate) fn usable(&mut self, node: u64) -> bool {
+    pub(crate) fn usable(&self, node: u64) -> bool {
         self.peers.get(&node).is_some_and(|peer| peer.usable())
     }
 
@@ -168,7 +182,8 @@ impl State {
             peer.counters.keys += request.keys.len() as u64;
         }
         let now = Instant::now();
-        let Some(number) = self.choose_lane(node, now) else {
+        let streams = request.kind == RequestKind::Put && request.checksums.is_empty();
+        let Some(number) = self.choose_lane(node, streams, now) else {
             for key in &request.keys {
                 self.give_up_key(running, *key, KeyStatus::Unreachable);
             }
@@ -185,15 +200,21 @@ impl State {
     }
 
     /// The lane of a node with the least payload before it, the first of equals. A further one is
-    /// opened when all carry some, so that small requests do not wait behind a whole payload.
-    fn choose_lane(&mut self, node: u64, now: Instant) -> Option<u64> {
+    /// opened when all carry some, so that small requests do not wait behind a whole payload;
+    /// over shared memory only for what must be streamed.
+    fn choose_lane(&mut self, node: u64, streams: bool, now: Instant) -> Option<u64> {
         let peer = self.peers.get(&node)?;
         let mut best: Option<(u64, u64)> = None;
         let mut unopened = None;
         for (place, lane) in peer.lanes.iter().enumerate() {
             match lane.and_then(|number| Some((number, self.lanes.get(&number)?))) {
                 Some((number, lane)) => {
-                    let load = lane.outstanding_bytes;
+                    let shared = lane.transport == TransportKind::SharedMemory;
+                    let load = if shared && !streams {
+                        0
+                    } else {
+                        lane.outstanding_bytes
+                    };
                     if best.is_none_or(|(_, least)| load < least) {
                         best = Some((number, load));
                     }

@@ -13,6 +13,9 @@ use crate::poller::{EventDescriptor, Poller, Readiness};
 use crate::random::Random;
 use crate::{ClientConfig, ClientError, Segments};
 
+/// Timers below this number are not looked through for stale ones.
+const TIMERS_MIN: usize = 1024;
+
 /// One space as this client uses it.
 pub(crate) struct Space {
     pub key: SpaceKey,
@@ -76,6 +79,8 @@ pub(crate) struct State {
     pub generation: u64,
     pub peers: HashMap<u64, Peer>,
     pub lanes: HashMap<u64, Box<Lane>>,
+    /// Lanes that no node has greeted on yet.
+    pub ungreeted: usize,
     pub next_number: u64,
     pub operations: HashMap<u64, Box<Running>>,
     pub bytes_in_flight: u64,
@@ -87,6 +92,8 @@ pub(crate) struct State {
     pub dirty: Vec<u64>,
     pub broken: Vec<(u64, LaneFailure)>,
     pub timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// Batches that wait to be copied out of shared memory.
+    pub copy_batches: usize,
     pub completed: Vec<u64>,
     pub counters: Counters,
     pub closed: bool,
@@ -214,6 +221,7 @@ impl State {
         self.counters.keys += running.ids.len() as u64;
         self.bytes_in_flight += running.payload_bytes;
         self.background_operations += usize::from(running.in_background());
+        self.forget_stale_timers();
         let first = running.hedge_at.unwrap_or(running.deadline);
         self.timers.push(Reverse((first, Timer::Operation(token))));
         if running.kind == OperationKind::Put {
@@ -233,7 +241,7 @@ impl State {
     /// Looks at the kernel once when a node's greeting may be waiting there, so that a client
     /// whose calls all fail fast still notices that a node is back.
     fn progress_handshakes(&mut self) {
-        if self.driving || self.lanes.values().all(|lane| lane.ready()) {
+        if self.driving || self.ungreeted == 0 {
             return;
         }
         let mut ready = Vec::new();
@@ -300,6 +308,20 @@ impl State {
             OperationKind::Put => self.counters.bytes_written += bytes,
             _ => {}
         }
+    }
+
+    /// Drops timers of operations that have ended, when there are many: most end long before
+    /// their deadline.
+    fn forget_stale_timers(&mut self) {
+        if self.timers.len() < TIMERS_MIN.max(4 * self.operations.len()) {
+            return;
+        }
+        let (operations, lanes) = (&self.operations, &self.lanes);
+        self.timers.retain(|Reverse((_, timer))| match timer {
+            Timer::Operation(token) => operations.contains_key(token),
+            Timer::Greeting(number) => lanes.get(number).is_some_and(|lane| !lane.ready()),
+            Timer::Retry(_) => true,
+        });
     }
 
     /// When the next timer fires.

@@ -9,6 +9,8 @@ mod failure;
 mod offers;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
