@@ -40,7 +40,7 @@ def check_balance(nodes: list[Node], owners: Int32Array) -> None:
     assert (off <= np.maximum(0.05 * share, 1) + 1e-6).all()
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
+@settings(max_examples=40, deadline=None, print_blob=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 60),
@@ -57,7 +57,7 @@ def test_loads_follow_the_weights_and_owners_lie_apart(
     check_balance(nodes, owners)
 
 
-@settings(max_examples=4, deadline=None, print_blob=True)
+@settings(max_examples=3, deadline=None, print_blob=True)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(100, 400), shape=SHAPES)
 @example(seed=1, count=400, shape=Shape(racks=20, weight_max=3))
 def test_larger_clusters_are_balanced_too(seed: int, count: int, shape: Shape) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast_kvstore import HOLE, Node, NodeState, keys, placement
@@ -13,7 +13,7 @@ from holdfast_kvstore.cluster_map import Int32Array
 from tests.kvstore.clusters import Shape, even_nodes, random_nodes, with_state
 from tests.kvstore.test_placement import check_balance, check_domains
 
-QUICK = settings(max_examples=25, deadline=None, print_blob=True)
+QUICK = settings(max_examples=15, deadline=None, print_blob=True)
 SEEDS = st.integers(0, 2**32 - 1)
 ROOMY = st.builds(
     Shape,
@@ -29,6 +29,23 @@ def least_movement(before: list[Node], after: list[Node], groups: int, width: in
     grown = np.hstack([old, np.zeros((width, len(after) - len(before)))])
     least: list[float] = np.maximum(new - grown, 0).sum(axis=1).tolist()
     return least
+
+
+def is_roomy(nodes: list[Node], groups: int, width: int) -> bool:
+    """Whether every rack and host leaves room: what leaves one may go to any other.
+
+    A rack that is in nearly every group anyway cannot take its share of what another rack's node
+    had: somebody else must take that and give something else up, so that more has to move.
+    """
+    share = placement.shares(nodes, groups, width)[-1]
+    for kind in ("rack", "host"):
+        labels = [getattr(node, kind) or str(node.id) for node in nodes]
+        totals = dict.fromkeys(labels, 0.0)
+        for label, groups_of_node in zip(labels, share.tolist(), strict=True):
+            totals[label] += groups_of_node
+        if max(totals.values()) > 0.8 * groups:
+            return False
+    return True
 
 
 def check_change(
@@ -90,9 +107,9 @@ def test_a_leave_moves_little_more_than_what_the_node_had(
 ) -> None:
     nodes = random_nodes(seed, count, shape)
     owners = placement.place(nodes, count * 100, width)
-    check_change(
-        nodes, with_state(nodes, seed % count, NodeState.OUT), owners, slack_groups=count / 4
-    )
+    left = with_state(nodes, seed % count, NodeState.OUT)
+    assume(is_roomy(nodes, count * 100, width) and is_roomy(left, count * 100, width))
+    check_change(nodes, left, owners, slack_groups=count / 4)
 
 
 @QUICK
@@ -105,6 +122,7 @@ def test_a_changed_weight_moves_little_more_than_the_difference(
     index = seed % count
     heavier = list(nodes)
     heavier[index] = replace(nodes[index], weight=nodes[index].weight * 2)
+    assume(is_roomy(nodes, count * 100, width) and is_roomy(heavier, count * 100, width))
     check_change(nodes, heavier, owners, slack_groups=count / 2)
 
 
