@@ -1,7 +1,7 @@
 """Types of the compiled module. One section per native crate; shared errors first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, final
 
 from typing_extensions import Buffer
@@ -798,3 +798,84 @@ def block_ids(cluster: bytes, tenant: int, space: int, keys: _Keys) -> bytes:
     """16 bytes of id a key, concatenated."""
 
 def crc32c(data: Buffer) -> int: ...
+
+# --------------------------------------------------------------------------- data node
+
+class NodeError(NativeError):
+    """A data node could not do what was asked; the message says why and what to do."""
+
+@final
+class Node:
+    """A data node's native half: chunk engine and block-protocol server in threads of its own.
+
+    Nothing is served before `start`. Every call returns at once unless it says otherwise; none
+    holds the interpreter lock while it works.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: bytes,
+        node: int,
+        incarnation: int,
+        arena_bytes: int,
+        extent_bytes: int = 16 << 20,
+        prefault: bool = True,
+        huge_pages: bool = True,
+        reactors: int = 1,
+        spin_us: int = 0,
+        connections_max: int = 1024,
+        grant_bytes_max: int = 256 << 20,
+        tenant_bytes_in_flight_max: int = 1 << 30,
+        pin_bytes_max: int = 1 << 30,
+        idle_deadline_ms: int = 300_000,
+        fault_injection: bool = False,
+    ) -> None: ...
+    def start(self, tcp_address: str, unix_path: str | None) -> None:
+        """Binds `host:port` (port 0: any) and the Unix socket, then serves."""
+    @property
+    def tcp_address(self) -> str:
+        """`host:port` that is listened at. Raises NodeError before `start`."""
+    @property
+    def unix_path(self) -> str | None: ...
+    def set_ticket_keys(self, keys: Sequence[tuple[int, bytes]]) -> None:
+        """Replaces the (key id, 32-byte Ed25519 public key) pairs that tickets are checked with."""
+    def set_route(self, epoch: int, group_count: int, owned: bytes) -> None:
+        """Installs what this node owns: `owned` is a bitmap of groups, bit g of byte g // 8."""
+    def retain_groups(self, group_count: int, keep: bytes) -> bool:
+        """Drops some blocks whose group's bit is not set; True when none is left. Bounded work."""
+    def drop_space(self, space: int) -> None: ...
+    def set_tenant_limit(self, tenant: int, limit_bytes: int | None) -> None: ...
+    def sweep(self) -> int:
+        """Drops some expired blocks; returns how many. Bounded work."""
+    def pull(
+        self,
+        peer_address: str,
+        peer_node: int,
+        ticket: bytes,
+        group_count: int,
+        groups: bytes,
+        cursor: int,
+        bytes_max: int,
+        deadline_ms: int,
+        spaces: Mapping[int, tuple[int, int, int, int, int]],
+    ) -> tuple[int, int, int]:
+        """Copies blocks of `groups` that this node lacks from a peer into its own engine.
+
+        `spaces` maps a space's number to (tenant, block_bytes, ttl_s, priority, copies); blocks of
+        other spaces are left out. `ticket` is a node ticket. Stops after `bytes_max` payload
+        bytes or at the deadline. Returns (next cursor, 0 at the end; blocks; bytes copied).
+        """
+    def stats(self) -> dict[str, Any]:
+        """Counters since start and gauges now, by name.
+
+        All are integers but `tenants` (number to bytes used) and `latency_us_log2` (request's
+        name to 28 counts; count i is of answers after 2**i to 2**(i + 1) microseconds).
+        """
+    def flip_bit(self, space: int, block_id: bytes, bit: int) -> bool:
+        """Fault injection for tests: flips one bit of a stored block; False when absent.
+
+        Raises NodeError unless the node was built with `fault_injection=True`.
+        """
+    def stop(self, deadline_ms: int) -> None:
+        """Refuses new requests, lets those in flight end until the deadline, closes everything."""
