@@ -1,9 +1,10 @@
 //! What the host must do, and its word that it did.
 
 use raft::Ready;
-use raft::eraftpb::{Entry, EntryType};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
 use super::{Core, known};
+use crate::records::entry_weight_bytes;
 use crate::{
     CommittedEntry, Compaction, Configuration, CoreError, Effects, EntryKind, EntryRecord,
     Envelope, HardStateRecord, Position, Role, Snapshot, SoftState,
@@ -117,8 +118,8 @@ impl Core {
             entries: ready.entries().iter().cloned().map(EntryRecord).collect(),
             must_sync: ready.must_sync(),
             snapshot,
-            messages: envelopes(ready.take_messages()),
-            messages_after_persist: envelopes(ready.take_persisted_messages()),
+            messages: self.envelopes(ready.take_messages()),
+            messages_after_persist: self.envelopes(ready.take_persisted_messages()),
             committed: committed.into_iter().map(committed_entry).collect(),
             read_points: read_states
                 .iter()
@@ -131,6 +132,19 @@ impl Core {
             snapshots_wanted: self.node.store().take_wanted(),
         }
     }
+
+    /// The protocol merges appends that wait for the same member without looking at their size.
+    fn envelopes(&self, messages: Vec<Message>) -> Vec<Envelope> {
+        let bytes_max = self.config.message_bytes_max;
+        messages
+            .into_iter()
+            .flat_map(|message| match message.get_msg_type() {
+                MessageType::MsgAppend => split_append(message, bytes_max),
+                _ => vec![message],
+            })
+            .map(Envelope::from_raft)
+            .collect()
+    }
 }
 
 fn compaction_of(snapshot: &raft::eraftpb::Snapshot) -> Compaction {
@@ -142,8 +156,29 @@ fn compaction_of(snapshot: &raft::eraftpb::Snapshot) -> Compaction {
     }
 }
 
-fn envelopes(messages: Vec<raft::eraftpb::Message>) -> Vec<Envelope> {
-    messages.into_iter().map(Envelope::from_raft).collect()
+/// One append as several that follow each other, each within the limit or of one entry.
+fn split_append(mut append: Message, bytes_max: u64) -> Vec<Message> {
+    let entries = append.take_entries().into_vec();
+    let mut pieces = Vec::new();
+    let mut piece = append;
+    let mut bytes = 0;
+    for entry in entries {
+        let more = entry_weight_bytes(&entry);
+        if bytes + more > bytes_max && !piece.entries.is_empty() {
+            let mut next = piece.clone();
+            next.clear_entries();
+            if let Some(last) = piece.entries.last() {
+                next.index = last.index;
+                next.log_term = last.term;
+            }
+            pieces.push(std::mem::replace(&mut piece, next));
+            bytes = 0;
+        }
+        bytes += more;
+        piece.mut_entries().push(entry);
+    }
+    pieces.push(piece);
+    pieces
 }
 
 fn committed_entry(entry: Entry) -> CommittedEntry {

@@ -71,7 +71,8 @@ fn work(cluster: &mut Cluster) {
         }
         let data = cluster.random.next().to_le_bytes().repeat(8);
         match cluster.random.below(10) {
-            0..7 => drop(cluster.propose(id, &data)),
+            0..6 => drop(cluster.propose(id, &data)),
+            6 => propose_many(cluster, id, &data),
             7 => drop(cluster.read(id)),
             8 => {
                 let target = cluster.random.below(cluster.members.len() as u64) + 1;
@@ -84,6 +85,14 @@ fn work(cluster: &mut Cluster) {
             }
         }
     }
+}
+
+/// Many at once make appends that are split and batches with one sync.
+fn propose_many(cluster: &mut Cluster, id: u64, data: &[u8]) {
+    for _ in 0..cluster.random.below(100) {
+        drop(cluster.core(id).propose(Vec::new(), data.to_vec()));
+    }
+    cluster.run(id);
 }
 
 fn change_members(cluster: &mut Cluster) {
@@ -153,7 +162,7 @@ fn survive(name: &str, count: u64, plan: impl Fn(u64) -> Plan) {
 
 #[test]
 fn three_members_survive() {
-    survive("three_members_survive", 40, |seed| Plan {
+    survive("three_members_survive", 20, |seed| Plan {
         seed,
         founders: 3,
         members: 3,
@@ -164,7 +173,7 @@ fn three_members_survive() {
 
 #[test]
 fn five_members_survive() {
-    survive("five_members_survive", 20, |seed| Plan {
+    survive("five_members_survive", 10, |seed| Plan {
         seed,
         founders: 5,
         members: 5,
@@ -175,7 +184,7 @@ fn five_members_survive() {
 
 #[test]
 fn changing_members_survive() {
-    survive("changing_members_survive", 40, |seed| Plan {
+    survive("changing_members_survive", 20, |seed| Plan {
         seed,
         founders: 3,
         members: 6,

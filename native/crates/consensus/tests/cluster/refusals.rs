@@ -184,6 +184,42 @@ fn large_entries_and_full_logs_are_refused() {
 }
 
 #[test]
+fn append_messages_keep_their_size() {
+    let mut cluster = Cluster::calm(47, 3, 3);
+    let leader = cluster.elect();
+    for _ in 0..14 {
+        cluster
+            .core(leader)
+            .propose(Vec::new(), vec![1; 1000])
+            .expect("proposed");
+    }
+    cluster
+        .core(leader)
+        .propose(Vec::new(), vec![2; 50_000])
+        .expect("a large one");
+    let mut random = Random::new(0);
+    let turn = cluster.member(leader).turn(&mut random, 0);
+    let follower = leader % 3 + 1;
+    let mut large = 0;
+    for message in turn
+        .messages
+        .iter()
+        .filter(|message| message.to() == follower)
+    {
+        let bytes = message.encode();
+        large += usize::from(bytes.len() > 4096);
+        cluster.core(follower).step(&bytes).expect("step");
+        cluster.member(follower).turn(&mut random, 0);
+    }
+    assert_eq!(
+        large, 1,
+        "only the entry that is too large for any message goes beyond the limit"
+    );
+    let last_index = cluster.core(leader).status().last_index;
+    assert_eq!(cluster.core(follower).status().last_index, last_index);
+}
+
+#[test]
 fn states_that_do_not_fit_are_refused() {
     let config = CoreConfig::new(1);
     let mut late = Recovered::bootstrap(&[1]);
