@@ -1,8 +1,9 @@
 //! The power fails at any write, resize or sync; what was acknowledged is there after it.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_consensus::{DurableLog, EngineLog, EngineLogConfig, MemoryLog, Recovered};
+use holdfast_consensus::{DurableLog, EngineLog, EngineLogConfig, LogError, MemoryLog, Recovered};
 use tempfile::TempDir;
 
 use crate::faulty_disk::FaultyDisk;
@@ -62,7 +63,7 @@ fn synced_writes_survive_and_unsynced_ones_are_whole_or_gone() {
         let possible = run_until_power_fails(&mut random, &disk, &before);
         let chance = random.below(101);
         disk.restore(after.path(), || random.below(100) < chance);
-        let log = EngineLog::open(after.path(), SMALL).expect("a torn tail is tolerated");
+        let log = open(after.path()).expect("a torn tail is tolerated");
         let found = log.recovered().expect("recovered");
         assert!(
             possible.contains(&found),
@@ -84,7 +85,7 @@ fn synced_writes_survive_and_unsynced_ones_are_whole_or_gone() {
             serve(&mut random, &log, &twin, &mut term);
         }
         log.close().expect("close");
-        let log = EngineLog::open(after.path(), SMALL).expect("open again");
+        let log = open(after.path()).expect("open again");
         let expected = twin.recovered().expect("recovered");
         assert_eq!(log.recovered().expect("recovered"), expected);
     }
@@ -100,14 +101,14 @@ fn long_runs_with_restarts_match_the_twin() {
         let directory = TempDir::new().expect("dir");
         let twin = MemoryLog::new();
         twin.bootstrap(&[1, 2, 3]).expect("bootstrap");
-        let mut log = EngineLog::open(directory.path(), SMALL).expect("open");
+        let mut log = open(directory.path()).expect("open");
         log.bootstrap(&[1, 2, 3]).expect("bootstrap");
         let mut term = 1;
         for number in 0..400 {
             serve(&mut random, &log, &twin, &mut term);
             if number % 40 == 39 {
                 log.close().expect("close");
-                log = EngineLog::open(directory.path(), SMALL).expect("open");
+                log = open(directory.path()).expect("open");
                 let expected = twin.recovered().expect("recovered");
                 assert_eq!(
                     log.recovered().expect("recovered"),
@@ -124,7 +125,12 @@ fn long_runs_with_restarts_match_the_twin() {
     }
 }
 
-fn serve(random: &mut Random, log: &EngineLog, twin: &MemoryLog, term: &mut u64) {
+/// On a disk that does not really sync: the time goes into the runs.
+fn open(directory: &Path) -> Result<EngineLog<FaultyDisk>, LogError> {
+    EngineLog::open_on(directory, SMALL, Arc::default())
+}
+
+fn serve(random: &mut Random, log: &EngineLog<FaultyDisk>, twin: &MemoryLog, term: &mut u64) {
     let observe = &mut |_, _| {};
     Pair { log, twin, observe }.step(random, term);
 }
