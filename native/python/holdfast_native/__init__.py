@@ -40,12 +40,16 @@ from holdfast_native._native import (
     RaftStateError,
     RaftStatus,
     RaftStoppedError,
+    RawPeer,
+    RawProbe,
     Region,
     RemovesLeaderError,
     Segments,
     SegmentsError,
     block_ids,
     crc32c,
+    raw_copy,
+    raw_fill,
 )
 
 __all__ = [
@@ -88,10 +92,14 @@ __all__ = [
     "RaftStateError",
     "RaftStatus",
     "RaftStoppedError",
+    "RawPeer",
+    "RawProbe",
     "Region",
     "RemovesLeaderError",
     "Segments",
     "SegmentsError",
     "block_ids",
     "crc32c",
+    "raw_copy",
+    "raw_fill",
 ]
