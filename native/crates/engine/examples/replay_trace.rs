@@ -8,7 +8,8 @@ use std::time::Instant;
 use std::{env, fs};
 
 use holdfast_engine::EvictionConfig;
-use holdfast_engine::reference::{belady_hits, lru_hits, replay_engine, s3fifo_hits};
+use holdfast_engine::measure::replay_engine;
+use holdfast_engine::reference::{belady_hits, lru_hits, s3fifo_hits};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);

@@ -14,6 +14,7 @@ mod extent;
 mod handles;
 mod hash;
 mod index;
+pub mod measure;
 mod memory;
 mod record;
 mod records;

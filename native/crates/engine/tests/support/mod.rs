@@ -37,7 +37,7 @@ pub fn space(number: u32, block_bytes: u32) -> SpaceSpec {
 
 /// Id of block `number`.
 pub fn id(number: u64) -> BlockId {
-    holdfast_engine::reference::request_id(number)
+    holdfast_engine::measure::request_id(number)
 }
 
 /// Reserves ids whose positions count from 0.
