@@ -17,7 +17,7 @@ from holdfast_proto import command_pb2 as records
 def apply(change: Change, operation: records.JoinNode) -> records.Result:
     """A known node keeps its id, groups and weight; with a new incarnation it holds nothing.
 
-    A draining node goes on draining. Raises InvalidArgument for a field outside its range, NotFound
+    It is down until its first heartbeat says that it serves; a draining node goes on draining. Raises InvalidArgument for a field outside its range, NotFound
     for an id that was removed or never given, QuotaExceeded.
     """
     before = change.map()
@@ -50,6 +50,7 @@ def _node(node_id: int, operation: records.JoinNode) -> Node:
         rack=operation.rack,
         weight=operation.weight,
         capacity_bytes=operation.capacity_bytes,
+        state=NodeState.DOWN,
     )
 
 
@@ -71,7 +72,9 @@ def _enter(
 def _return(
     change: Change, before: ClusterMap, known: Node, operation: records.JoinNode
 ) -> ClusterMap:
-    state = NodeState.DRAINING if known.state is NodeState.DRAINING else NodeState.UP
+    state = known.state
+    if known.incarnation != operation.incarnation or state is NodeState.OUT:
+        state = NodeState.DRAINING if state is NodeState.DRAINING else NodeState.DOWN
     returning = replace(_node(known.id, operation), weight=known.weight, state=state)
     if returning == known:
         return before

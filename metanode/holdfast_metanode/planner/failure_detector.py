@@ -34,22 +34,27 @@ class FailureDetector:
         self._out_after_ms = out_after_ms
         self._heard: dict[int, Heard] = {}
         self._since_ms = 0
-        self._left: set[int] = set()
+        self._not_serving: set[int] = set()
 
     def start(self, now_ms: int) -> None:
         """This member leads from now on: everyone gets a fresh time of grace."""
         self._heard.clear()
-        self._left.clear()
+        self._not_serving.clear()
         self._since_ms = now_ms
+
+    def expect(self, node_id: int, incarnation: int, load: meta.NodeLoad, now_ms: int) -> None:
+        """A node joined: its time of grace begins, and its first heartbeat says that it serves."""
+        self._heard[node_id] = Heard(incarnation, now_ms, load)
+        self._not_serving.add(node_id)
 
     def hear(self, node_id: int, incarnation: int, load: meta.NodeLoad, now_ms: int) -> None:
         """A heartbeat."""
         self._heard[node_id] = Heard(incarnation, now_ms, load)
-        self._left.discard(node_id)
+        self._not_serving.discard(node_id)
 
     def left(self, node_id: int) -> None:
         """A node said that it stops: down until it is heard again."""
-        self._left.add(node_id)
+        self._not_serving.add(node_id)
 
     def heard_from(self, node_id: int) -> Heard | None:
         """A node's last heartbeat since this member leads."""
@@ -71,14 +76,14 @@ class FailureDetector:
 
     def _state_of(self, node: Node, silent_ms: int) -> NodeState:
         match node.state:
-            case NodeState.UP if silent_ms >= self._down_after_ms or node.id in self._left:
+            case NodeState.UP if silent_ms >= self._down_after_ms or node.id in self._not_serving:
                 return NodeState.DOWN
             case NodeState.DOWN if silent_ms >= self._out_after_ms:
                 return NodeState.OUT
             case NodeState.DOWN if (
                 silent_ms < self._down_after_ms
                 and node.id in self._heard
-                and node.id not in self._left
+                and node.id not in self._not_serving
             ):
                 return NodeState.UP
             case NodeState.DRAINING if silent_ms >= self._out_after_ms:

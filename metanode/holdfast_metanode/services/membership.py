@@ -49,7 +49,7 @@ class MembershipService(MembershipServicer):
         result = await member.gateway.propose(command)
         node_id = result.node.id
         load = meta.NodeLoad(capacity_bytes=request.capacity_bytes)
-        member.detector.hear(node_id, request.incarnation, load, member.clock.monotonic_ms())
+        member.detector.expect(node_id, request.incarnation, load, member.clock.monotonic_ms())
         return meta.JoinReply(
             id=node_id,
             cluster_id=cluster_id,
