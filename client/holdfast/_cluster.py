@@ -100,7 +100,7 @@ class Cluster:
         create). redundancy: "single" or "mirror:2"; None: whatever it has, "single" for a new
         one. ttl: seconds after which an untouched block is dropped, 0 for never. priority: 0 to
         255, blocks of higher priority stay longer. fingerprint: what the bytes depend on (model,
-        layout, data type); empty: any.
+        layout, data type); without `create`, empty stands for any.
 
         Raises NotFound (without `create`), SpaceMismatch (it exists with another block size,
         redundancy or fingerprint; names both), InvalidArgument, Unauthenticated, Unavailable,

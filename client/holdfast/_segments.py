@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from holdfast._native_errors import translated
-from holdfast.errors import InvalidArgument
+from holdfast.errors import Closed, InvalidArgument
 from holdfast_kvstore import segments as layout
 from holdfast_kvstore.segments import Plane
 from holdfast_native import NativeError
@@ -88,4 +88,6 @@ def _native_region(plane: Plane) -> NativeRegion:
             f"a plane lies in a {type(region).__name__}, it must lie in a Region: register its "
             "memory first"
         )
+    if native.closed:
+        raise Closed("a plane lies in a region that was closed")
     return native

@@ -16,7 +16,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def local() -> Iterator[holdfast.LocalCluster]:
     """Three data nodes and one metadata member, with short tickets."""
-    layout = holdfast.LocalLayout(data_nodes=3, arena_mib=64, fault_injection=True)
+    layout = holdfast.LocalLayout(data_nodes=3, arena_mib=128, fault_injection=True)
     with holdfast.LocalCluster(layout) as running:
         yield running
 

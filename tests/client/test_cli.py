@@ -61,7 +61,7 @@ def test_status_for_people_and_programs(run: Run) -> None:
     assert found["healthy"] is True
     assert len(found["nodes"]) == 3
     assert found["members"][0]["leader"] is True
-    assert found["nodes"][0]["load"]["capacity_bytes"] == 64 << 20
+    assert found["nodes"][0]["load"]["capacity_bytes"] == 128 << 20
 
 
 def test_the_life_of_a_tenant(run: Run, tmp_path: Path) -> None:

@@ -103,12 +103,16 @@ class DaemonProcess:
         """SIGCONT after `pause`."""
         self._signal(signal.SIGCONT)
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM; returns at once."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """SIGTERM, and SIGKILL if it has not ended after `deadline_s`."""
         if self._process is None:
             return
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
+        self.ask_to_stop()
         try:
             self._process.wait(deadline_s)
         except subprocess.TimeoutExpired:

@@ -197,8 +197,8 @@ class LocalCluster:
         self.wait_for_nodes(len(self.data_nodes))
 
     def wait_for_nodes(self, count: int, deadline_s: float = START_DEADLINE_S) -> None:
-        """Waits until `count` data nodes are up. Raises Unavailable if a daemon has ended
-        meanwhile, DeadlineExceeded."""
+        """Waits until `count` data nodes are up and nothing moves. Raises DeadlineExceeded,
+        and Unavailable if a daemon has ended meanwhile."""
 
         def are_up() -> bool:
             for daemon in self.data_nodes:
@@ -210,7 +210,10 @@ class LocalCluster:
                 if not error.retryable:
                     raise
                 return False
-            return sum(node.state == pb.NODE_STATE_UP for node in nodes) >= count
+            up = [node for node in nodes if node.state == pb.NODE_STATE_UP]
+            # Groups settle a moment after the last join; before that the first blocks would be
+            # stored in places that they have to leave again.
+            return len(up) >= count and all(n.groups and not n.groups_to_move for n in up)
 
         wait_for(f"start of {count} data nodes", are_up, deadline_s)
 
@@ -252,9 +255,12 @@ class LocalCluster:
 
     def stop(self) -> None:
         """Stops every daemon: data nodes first, so that they leave in order."""
-        for daemon in (*self.data_nodes, *self.members):
-            with contextlib.suppress(OSError):
-                daemon.stop()
+        for daemons in (self.data_nodes, self.members):
+            for daemon in daemons:
+                daemon.ask_to_stop()
+            for daemon in daemons:
+                with contextlib.suppress(OSError):
+                    daemon.stop()
         if self._admin is not None:
             self._admin.close()
             self._admin = None
