@@ -20,6 +20,8 @@ from holdfast.local_cluster.waiting import wait_for
 from holdfast_kvstore.secret import load_secret
 from holdfast_proto import meta_pb2 as pb
 
+ADMIN_DEADLINE_S = 20.0
+"""For one command; more than elsewhere, because machines that start everything at once are slow."""
 START_DEADLINE_S = 60.0
 """Longest start of the whole cluster; arenas are touched page by page meanwhile."""
 
@@ -156,6 +158,7 @@ class LocalCluster:
         self._admin = AdminClient(
             [loopback(port) for port in ports.metadata],
             load_secret(f"file:{directory.secret_path}"),
+            ADMIN_DEADLINE_S,
         )
         for member in range(1, self.layout.metadata_nodes + 1):
             config = member_config(directory, self.layout, ports, member)
@@ -175,7 +178,7 @@ class LocalCluster:
         for daemon in self.members:
             daemon.check_running()
         found = self._status()
-        return found is not None and found.leader_id != 0
+        return found is not None and found.leader_id != 0 and found.epoch > 0
 
     def _make_tenant(self, say: Callable[[str], None]) -> None:
         path = self._files.key_path
