@@ -69,6 +69,7 @@ async def _replay(
             asyncio.create_task(Progress(ledger, lambda: watch.fills, console).show_until(done)),
         ]
         faults = asyncio.create_task(Faults(local, ledger).run()) if plan.kill else None
+        ledger.start()
         try:
             await player.play()
         finally:

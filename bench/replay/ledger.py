@@ -53,6 +53,10 @@ class Ledger:
     def good(self) -> bool:
         return self.wrong_blocks == 0 and self.requests_lost == 0
 
+    def start(self) -> None:
+        """The first request is about to be served: times count from here."""
+        self.started = time.monotonic()
+
     def stalled(self, seconds: float) -> None:
         """Notes how long one call took from the caller's point of view."""
         self.longest_stall_s = max(self.longest_stall_s, seconds)

@@ -53,11 +53,11 @@ class Progress:
         while not await _is_set_within(done, INTERVAL_S):
             ticks += 1
             for event in self._ledger.events[self._events_shown :]:
-                self._console.print(event, highlight=False)
+                self._console.print(event, highlight=False, emoji=False)
             self._events_shown = len(self._ledger.events)
             if ticks % LINES_EVERY == 0:
                 nodes = " ".join(f"{fill.name}:{fill.state}:{_share(fill)}" for fill in self._fills())
-                self._console.print(f"{self._headline()}  {nodes}", highlight=False, soft_wrap=True)
+                self._console.print(f"{self._headline()}  {nodes}", highlight=False, emoji=False, soft_wrap=True)
 
     def _headline(self) -> str:
         ledger = self._ledger
