@@ -3,6 +3,7 @@ use pyo3::prelude::*;
 
 mod client;
 mod client_errors;
+mod engine;
 mod errors;
 mod keys;
 mod limits;
@@ -26,6 +27,8 @@ mod _native {
     use crate::client_errors::{
         ClientError, ClosedError, ForkedError, InFlightError, SegmentsError,
     };
+    #[pymodule_export]
+    use crate::engine::{Engine, Trace};
     #[pymodule_export]
     use crate::errors::NativeError;
     #[pymodule_export]

@@ -607,6 +607,63 @@ def raw_copy(source: Buffer, destination: Buffer, block_bytes: int, order: list[
 def raw_fill(destination: Buffer, seed: int) -> None:
     """Fills memory with incompressible bytes, the same for the same seed."""
 
+# --- the chunk engine alone, for benches ----------------------------------------------------------
+
+@final
+class Engine:
+    """The engine that data nodes run, with one space and without sockets."""
+
+    def __new__(
+        cls,
+        *,
+        arena_bytes: int,
+        block_bytes: int,
+        extent_bytes: int = 16 << 20,
+        prefault: bool = True,
+    ) -> Engine:
+        """Raises ValueError for settings out of range, OSError when memory is refused."""
+    def fill(self, first: int, count: int) -> tuple[float, int]:
+        """Puts blocks `first` to `first + count - 1` without touching their payload.
+
+        Returns the seconds it took and the largest `index_bytes` seen meanwhile. Raises
+        MemoryError when not all were stored.
+        """
+    def lookup_rate(self, stored: int, batches: int) -> float:
+        """Keys per second of exists, in batches of 256 random ids, half of them absent.
+
+        `stored` is how many blocks, counted from 0, the present ones are drawn from.
+        """
+    def index_bytes(self) -> int:
+        """Everything resident that is not payload, bytes."""
+    @property
+    def blocks(self) -> int:
+        """Blocks stored now."""
+
+@final
+class Trace:
+    """Requests, each a list of block numbers in prefix order.
+
+    A block is a hit when it and all before it in its request are stored; the missing ones are put
+    then. Capacities are in blocks, results are hits over the whole trace.
+    """
+
+    def __new__(cls, blocks: Buffer, lengths: Buffer) -> Trace:
+        """`uint64[references]`, all requests in a row, and `uint64[requests]`, their lengths.
+
+        Raises ValueError when the two do not fit, BufferError for another item type.
+        """
+    @property
+    def references(self) -> int:
+        """Blocks asked for, over all requests."""
+    def engine_hits(self, capacity_blocks: int) -> int:
+        """Hits of the engine with the eviction that data nodes run. Raises OSError."""
+    def lru_hits(self, capacity_blocks: int) -> int:
+        """Hits of the least-recently-used policy."""
+    def s3fifo_hits(self, capacity_blocks: int) -> int:
+        """Hits of S3-FIFO as published."""
+    def belady_hits(self, capacity_blocks: int) -> int:
+        """Hits of the policy that knows the future."""
+
 # --- client ------------------------------------------------------------------------------------
 
 class ClientError(NativeError):
