@@ -111,15 +111,9 @@ impl Trace {
 
     /// Hits of the engine with room for so many blocks.
     fn engine_hits(&self, py: Python<'_>, capacity_blocks: u64) -> PyResult<u64> {
-        py.detach(|| {
-            replay_engine(
-                self.requests(),
-                capacity_blocks,
-                EvictionConfig::default(),
-            )
-        })
-        .map(|result| result.hits)
-        .map_err(|error| PyOSError::new_err(error.to_string()))
+        py.detach(|| replay_engine(self.requests(), capacity_blocks, EvictionConfig::default()))
+            .map(|result| result.hits)
+            .map_err(|error| PyOSError::new_err(error.to_string()))
     }
 
     /// Hits of the least-recently-used policy.
