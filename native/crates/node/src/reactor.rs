@@ -129,6 +129,10 @@ impl Reactor {
             self.inbox.counters.panics.add(1);
             return false;
         }
+        if timeout.is_zero() && events.is_empty() && self.ready.is_empty() {
+            // While it spins, the caller may be waiting for this very core.
+            std::thread::yield_now();
+        }
         for event in events.iter() {
             self.note(event);
         }
@@ -178,8 +182,8 @@ impl Reactor {
             return;
         }
         if let Some(connection) = self.connections.get_mut(&token) {
-            let broken = event.is_error() || event.is_read_closed();
-            connection.note_ready(event.is_readable() || broken, event.is_writable());
+            let ended = event.is_error() || event.is_read_closed();
+            connection.note_ready(event.is_readable(), ended, event.is_writable());
             self.queue(token);
         }
     }

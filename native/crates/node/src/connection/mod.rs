@@ -119,6 +119,8 @@ pub(crate) struct Connection {
     phase: Phase,
     /// Whether the socket may have bytes, as far as is known.
     readable: bool,
+    /// Whether the peer has ended its side: an empty socket is no longer a reason to wait.
+    ended: bool,
     /// Whether the socket may take bytes, as far as is known.
     writable: bool,
     /// Whether the buffer may hold whole frames that a turn had no time for.
@@ -140,6 +142,7 @@ impl Connection {
             stream,
             phase: Phase::Greeting(now_ms + u64::from(HELLO_DEADLINE_MS)),
             readable: true,
+            ended: false,
             writable: true,
             has_frames: false,
             is_queued: false,
@@ -157,8 +160,9 @@ impl Connection {
     }
 
     /// Notes what the poller saw.
-    pub(crate) fn note_ready(&mut self, readable: bool, writable: bool) {
-        self.readable |= readable;
+    pub(crate) fn note_ready(&mut self, readable: bool, ended: bool, writable: bool) {
+        self.readable |= readable | ended;
+        self.ended |= ended;
         self.writable |= writable;
     }
 
@@ -227,7 +231,7 @@ impl Connection {
             Ok(ReadResult::End) => return Err(End::Gone),
             Ok(ReadResult::Bytes(read)) => read,
             Ok(ReadResult::Drained(read)) => {
-                self.readable = false;
+                self.readable = self.ended;
                 read
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -253,7 +257,7 @@ impl Connection {
             return Ok(0);
         };
         let received = grant.receive(&self.stream, &mut context.scratch.pieces)?;
-        self.readable = !received.drained;
+        self.readable = received.bytes > 0 && (!received.drained || self.ended);
         if received.complete
             && let Some(grant) = self.receiving.take()
         {
@@ -418,7 +422,7 @@ impl Connection {
             match self.incoming.read(&self.stream, false) {
                 Ok(ReadResult::End) => return Err(End::Gone),
                 Ok(ReadResult::Bytes(read)) => bytes += read,
-                Ok(ReadResult::Drained(_)) => self.readable = false,
+                Ok(ReadResult::Drained(_)) => self.readable = self.ended,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(_) => return Err(End::Gone),
             }
