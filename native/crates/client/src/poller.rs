@@ -127,7 +127,8 @@ impl Poller {
                 if self.poll(0, ready) {
                     return;
                 }
-                std::hint::spin_loop();
+                // The node may be waiting for this very core.
+                std::thread::yield_now();
             }
         }
         let left = until.saturating_duration_since(Instant::now());
