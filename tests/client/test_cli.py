@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -176,15 +177,21 @@ def test_up_survives_a_restart_with_its_metadata(tmp_path: Path) -> None:
         *("--data", str(tmp_path / "data"), "--context", str(context)),
     ]
 
-    def started() -> subprocess.Popen[str]:
-        process = subprocess.Popen(up, env=environment, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("context file"):
-                return process
-        raise AssertionError("".join(lines))
+    @contextmanager
+    def started() -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(up, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines: list[str] = []
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("context file"):
+                    break
+            else:
+                raise AssertionError("".join(lines))
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def holdfast_command(*arguments: str) -> str:
         return subprocess.run(
@@ -196,27 +203,26 @@ def test_up_survives_a_restart_with_its_metadata(tmp_path: Path) -> None:
             check=True,
         ).stdout
 
-    process = started()
-    holdfast_command("space", "create", "kept", "--block-bytes", "4096")
-    before = json.loads(holdfast_command("status", "--json"))
-    # A daemon that dies is started again.
-    victim = int(subprocess.check_output(["pgrep", "-P", str(process.pid)]).split()[-1])
-    os.kill(victim, signal.SIGKILL)
-
     def is_healthy() -> bool:
         done = subprocess.run(
             [sys.executable, "-m", "holdfast", "status"], env=environment, capture_output=True
         )
         return done.returncode == 0
 
-    wait_for("the restart of a killed daemon", is_healthy, 60)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    with started() as process:
+        holdfast_command("space", "create", "kept", "--block-bytes", "4096")
+        before = json.loads(holdfast_command("status", "--json"))
+        # A daemon that dies is started again.
+        children = subprocess.check_output(["pgrep", "-P", str(process.pid)]).split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        wait_for("the restart of a killed daemon", is_healthy, 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
-    process = started()
-    assert "kept" in holdfast_command("space", "list")
-    after = json.loads(holdfast_command("status", "--json"))
-    assert after["cluster_id"] == before["cluster_id"]
-    assert len(after["nodes"]) == 2
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    with started() as process:
+        assert "kept" in holdfast_command("space", "list")
+        after = json.loads(holdfast_command("status", "--json"))
+        assert after["cluster_id"] == before["cluster_id"]
+        assert len(after["nodes"]) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
