@@ -43,9 +43,10 @@ class Duties:
     """The nodes that `moves` names."""
 
 
-def duties_of(node_id: int, map_: ClusterMap) -> Duties:
-    """What `map_` asks of the node `node_id`.
+def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
+    """What `map_` asks of the node `node_id` where no space has more copies than `copies_max`.
 
+    What an owner holds beyond that place is asked for by nobody, and not told of deletions.
     A node that is out keeps what it has: it may be back soon, and what it then owns is not
     fetched again. One that drains keeps a group until it is no longer named as its previous owner.
     """
@@ -56,7 +57,7 @@ def duties_of(node_id: int, map_: ClusterMap) -> Duties:
         return Duties(map_.epoch, map_.group_count, owned=nothing, kept=None)
     mine = map_.owners == slot
     owned = mine.any(axis=1)
-    kept = owned | (map_.previous == slot).any(axis=1)
+    kept = mine[:, :copies_max].any(axis=1) | (map_.previous == slot).any(axis=1)
     is_out = map_.nodes[slot].state is NodeState.OUT
     pending = np.flatnonzero(owned & (map_.previous != HOLE).any(axis=1)).tolist()
     moves = _moves(map_, slot, pending, mine.argmax(axis=1))

@@ -9,8 +9,10 @@ import structlog
 
 from holdfast_datanode.duties import Duties, duties_of
 from holdfast_datanode.native_node import Serving, SpaceTerms
+from holdfast_kvstore.cluster_map import ClusterMap
 from holdfast_kvstore.errors import InvalidArgument
 from holdfast_kvstore.map_codec import decode_map
+from holdfast_kvstore.policies import LIMITS
 from holdfast_kvstore.spaces import Redundancy
 from holdfast_proto import meta_pb2
 
@@ -27,6 +29,8 @@ class View:
         self._lock = threading.Lock()
         self._applied = threading.Event()
         self._version = 0
+        self._map: ClusterMap | None = None
+        self._copies_max = 0
         self._duties: Duties | None = None
         self._spaces: dict[int, SpaceTerms] = {}
         self._space_numbers: set[int] = set()
@@ -68,11 +72,12 @@ class View:
         with self._lock:
             if self._version and view.version <= self._version:
                 return
-            duties = self._next_duties(view)
+            spaces = {info.number: _terms(info) for info in view.spaces}
+            duties = self._next_duties(view, spaces)
             self._serving.set_ticket_keys([(k.key_id, k.public_key) for k in view.ticket_keys])
-            if duties is not None and duties is not self._duties:
+            if duties is not None and duties.epoch != self.epoch:
                 self._serving.set_route(duties.epoch, duties.group_count, duties.owned)
-            self._apply_spaces(view)
+            self._apply_spaces(spaces)
             self._apply_limits(view)
             self._duties = duties
             self._version = view.version
@@ -80,10 +85,17 @@ class View:
         for listener in self._listeners:
             listener()
 
-    def _next_duties(self, view: meta_pb2.NodeView) -> Duties | None:
-        if not view.map or view.epoch <= self.epoch:
+    def _next_duties(
+        self, view: meta_pb2.NodeView, spaces: Mapping[int, SpaceTerms | None]
+    ) -> Duties | None:
+        if view.map and view.epoch > self.epoch:
+            self._map = decode_map(view.map)
+        elif _copies_max(spaces) == self._copies_max:
             return self._duties
-        duties = duties_of(self._node, decode_map(view.map))
+        if self._map is None:
+            return None
+        self._copies_max = _copies_max(spaces)
+        duties = duties_of(self._node, self._map, self._copies_max)
         _log.info(
             "map",
             epoch=duties.epoch,
@@ -93,8 +105,7 @@ class View:
         )
         return duties
 
-    def _apply_spaces(self, view: meta_pb2.NodeView) -> None:
-        spaces = {info.number: _terms(info) for info in view.spaces}
+    def _apply_spaces(self, spaces: Mapping[int, SpaceTerms | None]) -> None:
         vanished = self._space_numbers - spaces.keys()
         newest = max(spaces, default=0)
         if self._version and newest > self._space_number_max:
@@ -125,3 +136,8 @@ def _terms(info: meta_pb2.SpaceInfo) -> SpaceTerms | None:
         _log.warning("space of unknown redundancy", space=info.number, error=error.message)
         return None
     return info.tenant_number, info.block_bytes, info.ttl_s, info.priority, copies
+
+
+def _copies_max(spaces: Mapping[int, SpaceTerms | None]) -> int:
+    copies = [terms[4] if terms is not None else LIMITS.copies_max for terms in spaces.values()]
+    return max(copies, default=1)

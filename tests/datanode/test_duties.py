@@ -18,20 +18,20 @@ def test_a_bitmap_has_bit_g_of_byte_g_over_8(groups: list[bool]) -> None:
 
 
 def test_a_node_owns_groups_in_any_place() -> None:
-    duties = duties_of(1, cluster_map([[1, 2], [2, 1], [3, 4]]))
+    duties = duties_of(1, cluster_map([[1, 2], [2, 1], [3, 4]]), 2)
     assert groups_in(duties.owned) == {0, 1}
     assert duties.pending == frozenset()
 
 
 def test_a_node_keeps_groups_that_it_gave_away_until_they_were_taken_over() -> None:
-    duties = duties_of(1, cluster_map([[2], [1], [3]], [[1], [0], [0]]))
+    duties = duties_of(1, cluster_map([[2], [1], [3]], [[1], [0], [0]]), 2)
     assert groups_in(duties.owned) == {1}
     assert duties.kept is not None
     assert groups_in(duties.kept) == {0, 1}
 
 
 def test_moves_are_named_by_previous_owner_and_by_this_nodes_place() -> None:
-    duties = duties_of(1, cluster_map([[1, 2], [3, 1], [1, 4]], [[3, 4], [4, 0], [0, 0]]))
+    duties = duties_of(1, cluster_map([[1, 2], [3, 1], [1, 4]], [[3, 4], [4, 0], [0, 0]]), 2)
     assert duties.pending == {0, 1}
     assert duties.moves == {Source(3, 0): {0}, Source(4, 0): {0}, Source(4, 1): {1}}
     assert {peer: node.tcp_address for peer, node in duties.peers.items()} == {
@@ -41,24 +41,32 @@ def test_moves_are_named_by_previous_owner_and_by_this_nodes_place() -> None:
 
 
 def test_a_group_whose_previous_owner_is_the_node_itself_is_pending_without_a_move() -> None:
-    duties = duties_of(1, cluster_map([[2, 1]], [[1, 0]]))
+    duties = duties_of(1, cluster_map([[2, 1]], [[1, 0]]), 2)
     assert duties.pending == {0}
     assert duties.moves == {}
 
 
 def test_a_node_that_is_not_in_the_map_owns_nothing_and_drops_nothing() -> None:
-    duties = duties_of(9, cluster_map([[1], [2]]))
+    duties = duties_of(9, cluster_map([[1], [2]]), 2)
     assert groups_in(duties.owned) == set()
     assert duties.kept is None
 
 
 def test_a_node_that_is_out_drops_nothing() -> None:
-    duties = duties_of(1, cluster_map([[2], [3]], states={1: NodeState.OUT}))
+    duties = duties_of(1, cluster_map([[2], [3]], states={1: NodeState.OUT}), 2)
     assert duties.kept is None
 
 
 def test_a_node_that_drains_drops_what_was_taken_over() -> None:
     map_ = cluster_map([[2], [3]], [[1], [0]], states={1: NodeState.DRAINING})
-    duties = duties_of(1, map_)
+    duties = duties_of(1, map_, 2)
     assert duties.kept is not None
     assert groups_in(duties.kept) == {0}
+
+
+def test_an_owner_keeps_nothing_in_a_place_that_no_space_has_copies_for() -> None:
+    map_ = cluster_map([[1, 2], [2, 1], [2, 1]], [[0, 0], [0, 0], [1, 0]])
+    duties = duties_of(1, map_, 1)
+    assert groups_in(duties.owned) == {0, 1, 2}
+    assert duties.kept is not None
+    assert groups_in(duties.kept) == {0, 2}

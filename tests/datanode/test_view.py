@@ -10,7 +10,7 @@ from holdfast_kvstore.errors import HoldfastError
 from holdfast_kvstore.map_codec import encode_map
 from holdfast_proto import meta_pb2
 from tests.datanode.maps import cluster_map
-from tests.datanode.native_twin import NodeTwin
+from tests.datanode.native_twin import NodeTwin, groups_in
 
 MAP = cluster_map([[1], [2], [1]], epoch=5)
 
@@ -85,6 +85,23 @@ def test_a_space_that_came_and_went_between_two_views_is_dropped(
     view.apply(news(1, spaces=[7]))
     view.apply(news(2, spaces=[7, 10]))
     assert twin.dropped_spaces == [8, 9]
+
+
+def test_what_to_keep_follows_the_copies_of_the_spaces(view: View, twin: NodeTwin) -> None:
+    def kept() -> set[int]:
+        assert view.duties is not None
+        assert view.duties.kept is not None
+        return groups_in(view.duties.kept)
+
+    map_ = cluster_map([[1, 2], [2, 1]])
+    view.apply(news(1, map_=map_, spaces=[7]))
+    assert kept() == {0}
+    mirrored = news(2, map_=map_, spaces=[7])
+    mirrored.spaces.append(space(8, "mirror:2"))
+    view.apply(mirrored)
+    assert kept() == {0, 1}
+    view.apply(news(3, map_=map_, spaces=[7]))
+    assert kept() == {0}
 
 
 def test_a_space_of_unknown_redundancy_is_kept_but_not_moved(view: View, twin: NodeTwin) -> None:

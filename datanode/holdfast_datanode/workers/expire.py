@@ -7,7 +7,6 @@ from typing import ClassVar
 from holdfast_datanode.native_node import BlockMover
 from holdfast_datanode.workers.worker import Worker
 
-
 _SWEEPS = 64
 """Sweeps of one step: each looks at some thousand slots, and the index may have millions."""
 
