@@ -17,6 +17,9 @@ pub struct Block {
     pub bytes: Vec<u8>,
 }
 
+/// A block in an offered region: id, checksum, pieces of (offset, bytes).
+pub type OfferedBlock = (BlockId, u32, Vec<(u64, u32)>);
+
 pub fn keys_body(space: u32, argument: u32, ids: &[BlockId]) -> Vec<u8> {
     let mut body = Vec::new();
     let request = KeysRequest {
@@ -196,11 +199,7 @@ impl Caller {
     }
 
     /// Writes blocks out of an offered region: (id, checksum, pieces of (offset, bytes)).
-    pub fn put_offered(
-        &mut self,
-        region: u32,
-        blocks: &[(BlockId, u32, Vec<(u64, u32)>)],
-    ) -> Vec<KeyStatus> {
+    pub fn put_offered(&mut self, region: u32, blocks: &[OfferedBlock]) -> Vec<KeyStatus> {
         let entries = blocks.iter().map(|(id, crc, pieces)| OfferedEntry {
             id: *id,
             position: 0,
