@@ -102,3 +102,16 @@ class Domains:
             if max(place, other) < self.rack_places:
                 free &= self.racks != self.racks[node]
         return free
+
+    def is_valid(self, row: list[int]) -> bool:
+        """Whether one row is valid, whatever its holes."""
+        for kind, places in (
+            (self.racks, self.rack_places),
+            (self.hosts, self.host_places),
+            (None, len(row)),
+        ):
+            head = [node for node in row[:places] if node != HOLE]
+            distinct = set(head) if kind is None else {int(kind[node]) for node in head}
+            if len(distinct) < len(head):
+                return False
+        return True

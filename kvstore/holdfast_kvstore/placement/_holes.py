@@ -12,11 +12,11 @@ from itertools import permutations
 import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE, Int32Array
-from holdfast_kvstore.placement._domains import BoolArray, Domains, Int64Array
+from holdfast_kvstore.placement._domains import Domains, Int64Array
 from holdfast_kvstore.placement._scores import scores
 from holdfast_kvstore.placement._table import Table
 
-REORDERED_MAX = 20_000
+REORDERED_MAX = 5_000
 """Holes for which other places are tried; where more owners left, each hole is filled in place."""
 _SET_WEIGHT = 100
 
@@ -42,16 +42,19 @@ def fill_holes(table: Table) -> None:
 
 
 def _best_row(table: Table, group: int, hole: int, reorder: bool) -> Int32Array | None:
-    """The row with the hole filled at the least cost, ties by rendezvous; None: by nobody."""
+    """The row with the hole filled at the least cost, ties by rendezvous; None: by nobody.
+
+    The hole's own place is good enough if it costs nothing.
+    """
     row = table.rows[group]
     spare = table.spare
     preference = scores(table.domains, np.array(group), np.arange(table.domains.node_count))
     best: tuple[float, float] | None = None
     found = None
-    for order in _orders(len(row), hole, reorder):
+    for order in _orders(len(row), reorder):
         moved = row[list(order)]
         place = order.index(hole)
-        if table.domains.order_matters and not _valid(table.domains, moved):
+        if table.domains.order_matters and not table.domains.is_valid(moved.tolist()):
             continue
         free = np.flatnonzero(table.domains.free_of(moved, place))
         if not len(free):
@@ -63,20 +66,16 @@ def _best_row(table: Table, group: int, hole: int, reorder: bool) -> Int32Array 
         if best is None or rank < best:
             best, found = rank, moved.copy()
             found[place] = chosen
+        if rank[0] == 0:
+            break
     return found
 
 
-def _orders(width: int, hole: int, reorder: bool) -> list[tuple[int, ...]]:
+def _orders(width: int, reorder: bool) -> list[tuple[int, ...]]:
+    """Orders of a row's places to try, its own order first."""
     if not reorder:
         return [tuple(range(width))]
     return list(permutations(range(width)))
-
-
-def _valid(domains: Domains, row: Int32Array) -> BoolArray | bool:
-    for place, node in enumerate(row.tolist()):
-        if node != HOLE and bool(domains.conflicts(row[None, :], place, np.array(node))[0]):
-            return False
-    return True
 
 
 def _cost(

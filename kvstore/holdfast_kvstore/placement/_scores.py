@@ -47,20 +47,17 @@ def draw(domains: Domains, group_count: int) -> Int32Array:
     at_once = max(1, _CELLS_AT_ONCE // domains.node_count)
     for start in range(0, group_count, at_once):
         groups = np.arange(start, min(group_count, start + at_once))
-        cells = scores(domains, groups[:, None], nodes[None, :])
+        preference = scores(domains, groups[:, None], nodes[None, :])
         for place in range(domains.width):
-            best = cells.argmin(axis=1)
-            rows[groups, place] = best
-            # What the next place must differ from, see Domains.
-            if place + 1 < domains.rack_places:
-                cells[domains.racks[best][:, None] == domains.racks] = np.inf
-            elif place + 1 < domains.host_places:
-                _ban(cells, rows[groups, : place + 1], domains.hosts)
+            # What this place must differ from the ones before it in, see Domains.
+            if place < domains.rack_places:
+                kind = domains.racks
+            elif place < domains.host_places:
+                kind = domains.hosts
             else:
-                _ban(cells, rows[groups, : place + 1], nodes)
+                kind = nodes
+            able = preference.copy() if domains.order_matters else preference
+            for column in rows[groups, :place].T:
+                able[kind[column][:, None] == kind] = np.inf
+            rows[groups, place] = able.argmin(axis=1)
     return rows
-
-
-def _ban(cells: FloatArray, rows: Int32Array, kind: Int64Array) -> None:
-    for column in rows.T:
-        cells[kind[column][:, None] == kind] = np.inf
