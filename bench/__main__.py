@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import (
-    eviction,
     index_size,
     latency,
     lookups,
@@ -19,6 +18,7 @@ from bench import (
     tcp_throughput,
 )
 from bench.bed import MIB
+from bench.eviction import hit_rates
 from bench.figure import Figure
 from bench.report import machine, print_table, write_json
 
@@ -35,7 +35,7 @@ def suites(quick: bool, plots: Path) -> dict[str, Callable[[], list[Figure]]]:
         "lookups": lambda: lookups.measure(pairs, 16_000 // share),
         "shm": lambda: shared_memory.measure(pairs, 12 * GIB // share),
         "index": lambda: index_size.measure(10_000_000 // share),
-        "eviction": lambda: eviction.measure(plots),
+        "eviction": lambda: hit_rates.measure(plots),
         "metadata": lambda: metadata.measure(3 if quick else 5, 2.0 if quick else 5.0),
     }
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 import holdfast
-import numpy as np
 from holdfast_native import raw_fill
-from numpy.typing import NDArray
+
+Transport = Literal["auto", "tcp", "shm"]
 
 SET_BYTES = 2 << 30
 BATCH = 32
@@ -32,7 +36,9 @@ class Bed:
 
 
 @contextmanager
-def bed(*, transport: str, spin_us: int = 0, lanes: int = 1, arena_mib: int = 2560) -> Iterator[Bed]:
+def bed(
+    *, transport: Transport, spin_us: int = 0, lanes: int = 1, arena_mib: int = 2560
+) -> Iterator[Bed]:
     """Starts the bed and stops it on leaving."""
     with (
         holdfast.local(
@@ -54,7 +60,7 @@ def keys(first: int, count: int) -> NDArray[np.uint8]:
 def source(nbytes: int, seed: int) -> NDArray[np.uint8]:
     """Incompressible bytes, uint8[nbytes]."""
     memory = np.empty(nbytes, np.uint8)
-    raw_fill(memory, seed)
+    raw_fill(memory.data, seed)
     return memory
 
 
@@ -65,7 +71,7 @@ def load_set(space: holdfast.Space, block_bytes: int, set_bytes: int, seed: int)
     memory = np.frombuffer(region.memory, np.uint8)
     for batch, first in enumerate(range(0, blocks, BATCH)):
         count = min(BATCH, blocks - first)
-        raw_fill(memory, seed + batch)
+        raw_fill(memory.data, seed + batch)
         segments = region.blocks(block_bytes, range(count))
         result = space.put(keys(first, count), segments)
         if result.stored != count:

@@ -37,6 +37,7 @@ def raw_peer(set_bytes: int) -> Iterator[PeerProcess]:
 
 
 def main() -> None:
+    """Listens, prints the address, serves until it is killed."""
     peer = RawPeer(int(sys.argv[1]), SEED)
     print(peer.address, flush=True)
     peer.serve()

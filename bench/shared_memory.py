@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from holdfast_native import raw_copy
 
 from bench.bed import BATCH, MIB, SET_BYTES, bed, keys, load_set, source
 from bench.figure import Bound, Figure
 from bench.pairs import Sample, alternate
 from bench.raw_peer import SEED
+from holdfast_native import raw_copy
 
 BLOCK_BYTES = MIB
 
@@ -40,7 +40,7 @@ def measure(pairs: int, sample_bytes: int) -> list[Figure]:
 
         def limit() -> Sample:
             order = random.integers(0, blocks, batches * BATCH).tolist()
-            seconds = raw_copy(original, destination, BLOCK_BYTES, order)
+            seconds = raw_copy(original.data, destination.data, BLOCK_BYTES, order)
             return Sample(batches * BATCH * BLOCK_BYTES, seconds)
 
         taken = alternate(ours, limit, pairs)

@@ -6,16 +6,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 import holdfast
-import numpy as np
-from holdfast_native import RawProbe
-
 from bench.bed import BATCH, MIB, SET_BYTES, Bed, bed, keys, load_set, source
 from bench.cpu import cpu_seconds
 from bench.figure import Bound, Figure
 from bench.pairs import Pairs, Sample, alternate
 from bench.raw_peer import SEED, PeerProcess, raw_peer
+from holdfast_native import RawProbe
+
+R = TypeVar("R")
 
 BLOCK_BYTES = MIB
 BATCH_BYTES = BATCH * BLOCK_BYTES
@@ -74,12 +77,12 @@ def _get_pairs(
     destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
     probe = RawProbe(peer.address)
     sizes = _best_sizes(
-        lambda size: probe.receive(destination, sample_bytes // 4, size.read, size.write)
+        lambda size: probe.receive(destination.data, sample_bytes // 4, size.read, size.write)
     )
 
     def limit() -> Sample:
         cpu = cpu_seconds() + cpu_seconds(peer.pid)
-        seconds = probe.receive(destination, sample_bytes, sizes.read, sizes.write)
+        seconds = probe.receive(destination.data, sample_bytes, sizes.read, sizes.write)
         spent = cpu_seconds() + cpu_seconds(peer.pid) - cpu
         return Sample(sample_bytes, seconds, spent)
 
@@ -105,17 +108,17 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
 
     memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
     probe = RawProbe(peer.address)
-    sizes = _best_sizes(lambda size: probe.send(memory, sample_bytes // 4, size.read, size.write))
+    sizes = _best_sizes(
+        lambda size: probe.send(memory.data, sample_bytes // 4, size.read, size.write)
+    )
 
     def limit() -> Sample:
-        return Sample(
-            sample_bytes, probe.send(memory, sample_bytes, sizes.read, sizes.write)
-        )
+        return Sample(sample_bytes, probe.send(memory.data, sample_bytes, sizes.read, sizes.write))
 
     return alternate(ours, limit, pairs)
 
 
-def _pipelined[R](
+def _pipelined(
     start: Callable[[int], holdfast.Pending[R]],
     sample_bytes: int,
     node_pid: int,
@@ -152,5 +155,3 @@ def _all_hit(result: holdfast.GetResult) -> None:
 def _all_stored(result: holdfast.PutResult) -> None:
     if result.stored != BATCH:
         raise RuntimeError(f"blocks were not stored: {result.reasons}")
-
-

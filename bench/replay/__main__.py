@@ -7,10 +7,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-import holdfast
 from rich.console import Console
 from rich.table import Table
 
+import holdfast
 from bench.replay.faults import Faults
 from bench.replay.fill_watch import FillWatch
 from bench.replay.ledger import Ledger

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from holdfast_native import raw_fill
 from numpy.typing import NDArray
+
+from holdfast_native import raw_fill
 
 KEY_BYTES = 16
 
@@ -17,10 +18,10 @@ def keys_of(blocks: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def write_contents(block: int, memory: NDArray[np.uint8]) -> None:
     """Fills `memory`, uint8[block_bytes], with the bytes of `block`."""
-    raw_fill(memory, block + 1)
+    raw_fill(memory.data, block + 1)
 
 
 def is_right(block: int, memory: NDArray[np.uint8], scratch: NDArray[np.uint8]) -> bool:
     """Whether `memory` holds exactly the bytes of `block`; `scratch` is as large, overwritten."""
-    raw_fill(scratch, block + 1)
+    raw_fill(scratch.data, block + 1)
     return bool(np.array_equal(memory, scratch))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import holdfast
-
 from bench.replay.ledger import Ledger
 
 KILL_NODE_AT = 0.35

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 import holdfast
-from holdfast_proto import meta_pb2 as pb
-
 from bench.replay.progress import NodeFill
+from holdfast_proto import meta_pb2 as pb
 
 INTERVAL_S = 1.0
 _STATES = {

@@ -6,10 +6,10 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import holdfast
 import numpy as np
 from numpy.typing import NDArray
 
+import holdfast
 from bench.replay.contents import is_right, keys_of, write_contents
 from bench.replay.ledger import Ledger
 from bench.replay.plan import Plan

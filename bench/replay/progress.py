@@ -56,8 +56,12 @@ class Progress:
                 self._console.print(event, highlight=False, emoji=False)
             self._events_shown = len(self._ledger.events)
             if ticks % LINES_EVERY == 0:
-                nodes = " ".join(f"{fill.name}:{fill.state}:{_share(fill)}" for fill in self._fills())
-                self._console.print(f"{self._headline()}  {nodes}", highlight=False, emoji=False, soft_wrap=True)
+                nodes = " ".join(
+                    f"{fill.name}:{fill.state}:{_share(fill)}" for fill in self._fills()
+                )
+                self._console.print(
+                    f"{self._headline()}  {nodes}", highlight=False, emoji=False, soft_wrap=True
+                )
 
     def _headline(self) -> str:
         ledger = self._ledger
@@ -67,7 +71,7 @@ class Progress:
         return (
             f"{seconds:6.1f} s  {ledger.requests_done}/{ledger.requests_total} requests"
             f"  hit rate {ledger.hit_rate:.3f}  {rate:.2f} GB/s"
-            f"  get p50 {ledger.get_quantile_ms(0.5):.1f} ms p99 {ledger.get_quantile_ms(0.99):.1f} ms"
+            f"  get p50 {ledger.get_quantile_ms(0.5):.1f} p99 {ledger.get_quantile_ms(0.99):.1f} ms"
         )
 
     def _table(self) -> Group:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, Self, TypeAlias, final
 
 from typing_extensions import Buffer
 
@@ -529,9 +529,7 @@ class RaftLog:
         self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
     ) -> None:
         """The parts of `persist` by hand. Entries must follow the log without a gap."""
-    def install_snapshot(
-        self, index: int, term: int, configuration: RaftConfiguration
-    ) -> None:
+    def install_snapshot(self, index: int, term: int, configuration: RaftConfiguration) -> None:
         """Replaces the whole log by a snapshot's position, synced, and lifts the hard state to it.
         For a start after the crash that `RaftEffects.snapshot` describes; `persist` does the same in
         the normal course."""
@@ -563,9 +561,7 @@ class RaftMemoryLog:
     def append(
         self, hard_state: bytes | None, entries: Sequence[tuple[int, int, bytes]], sync: bool
     ) -> None: ...
-    def install_snapshot(
-        self, index: int, term: int, configuration: RaftConfiguration
-    ) -> None: ...
+    def install_snapshot(self, index: int, term: int, configuration: RaftConfiguration) -> None: ...
     def compact_to(self, compaction: RaftCompaction) -> None: ...
     def close(self) -> None: ...
     @property
@@ -578,23 +574,23 @@ class RaftMemoryLog:
 
 # --- limits of the machine, for benches ----------------------------------------------------------
 
+@final
 class RawPeer:
     """The other process of raw TCP measurements; loopback only."""
 
-    def __init__(self, set_bytes: int, seed: int) -> None:
+    def __new__(cls, set_bytes: int, seed: int) -> Self:
         """Listens on a free port over `set_bytes` of incompressible bytes. Raises OSError."""
     @property
     def address(self) -> str: ...
     def serve(self) -> None:
         """Serves until the process ends."""
 
+@final
 class RawProbe:
     """One TCP connection to a `RawPeer`; every call raises OSError when it breaks."""
 
-    def __init__(self, address: str) -> None: ...
-    def receive(
-        self, destination: Buffer, total: int, read_bytes: int, write_bytes: int
-    ) -> float:
+    def __new__(cls, address: str) -> Self: ...
+    def receive(self, destination: Buffer, total: int, read_bytes: int, write_bytes: int) -> float:
         """Seconds to read `total` bytes into `destination`, over and over."""
     def send(self, source: Buffer, total: int, read_bytes: int, write_bytes: int) -> float:
         """Seconds until the peer has read `total` bytes of `source`."""
