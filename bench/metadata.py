@@ -13,13 +13,17 @@ import os
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import grpc.aio
+
 import holdfast
+from bench.figure import Bound, Figure
+
+if TYPE_CHECKING:
+    from holdfast_proto.meta_pb2_grpc import TenancyAsyncStub
 from holdfast_proto import meta_pb2 as meta
 from holdfast_proto.meta_pb2_grpc import TenancyStub
-
-from bench.figure import Bound, Figure
 
 CLIENTS = 64
 _CHANNELS_MAX = 4
@@ -84,7 +88,7 @@ class _Load:
         self._until = until
         self.commands = 0
 
-    async def client(self, stub: TenancyStub, name: str) -> None:
+    async def client(self, stub: TenancyAsyncStub, name: str) -> None:
         """Creates and deletes the space `name` until the time is over."""
         client_id, sequence = os.urandom(16), 0
         while time.monotonic() < self._until:

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from holdfast_kvstore.secret import Secret, load_secret
 from holdfast_proto import meta_pb2 as meta
 from tests.metanode.metadata_client import MetadataClient
 
+PAUSE = threading.Event()
+"""Never set: its wait is the pause between two looks."""
 FOLDERS = ("proto", "kvstore", "metanode")
 
 
@@ -32,7 +36,7 @@ def wait_until(what: str, check: Callable[[], Any], deadline_s: float = 20) -> A
                 return last
         except HoldfastError as error:
             last = error
-        time.sleep(0.02)
+        PAUSE.wait(0.02)
     raise AssertionError(f"waited {deadline_s} s for {what}, last seen: {last!r}")
 
 
@@ -116,8 +120,7 @@ class Members:
         (folder / "secret").write_text(secrets.token_hex(16))
         self.secret: Secret = load_secret(f"file:{folder / 'secret'}")
         self.members = [
-            Member(folder, number, port)
-            for number, port in enumerate(free_ports(count), start=1)
+            Member(folder, number, port) for number, port in enumerate(free_ports(count), start=1)
         ]
         listed = ", ".join(f'{{id = {m.id}, address = "{m.address}"}}' for m in self.members)
         for member in self.members:
@@ -186,9 +189,11 @@ class Members:
         for member in self.members:
             if member.running:
                 wait_until(
-                    f"index {index} at member {member.id}",
-                    lambda member=member: self.status_of(member).applied_index >= index,
+                    f"index {index} at member {member.id}", partial(self._is_at, member, index)
                 )
+
+    def _is_at(self, member: Member, index: int) -> bool:
+        return self.status_of(member).applied_index >= index
 
     def logs(self) -> str:
         return "\n".join(member.log.read_text()[-4000:] for member in self.members)

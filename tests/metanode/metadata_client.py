@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ class MetadataClient:
         self.tenant: tuple[str, str] | None = None
         self.client_id = os.urandom(16)
         self.sequence = 0
+        self._pause = threading.Event()
 
     def close(self) -> None:
         for channel in self._channels.values():
@@ -70,7 +72,7 @@ class MetadataClient:
                 if not error.retryable or time.monotonic() > until:
                     raise
                 self._at = self._next(error)
-                time.sleep(0.02)
+                self._pause.wait(0.02)
 
     def _next(self, error: HoldfastError) -> str:
         if isinstance(error, NotLeader) and error.leader_address:

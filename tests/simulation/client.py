@@ -8,11 +8,12 @@ from holdfast_kvstore.errors import HoldfastError, NotFound, from_wire
 from holdfast_kvstore.spaces import SpaceSpec
 from holdfast_metanode.raft.requests import Proposal, Read
 from holdfast_proto import command_pb2 as records
-from tests.simulation.history import History, Operation
+from tests.simulation.history import History, Kind, Operation
 from tests.simulation.member import SimulatedMember
 from tests.simulation.world import World
 
 DEADLINE_MS = 1_500
+KINDS: tuple[Kind, ...] = ("create", "create", "delete", "read")
 NAMES = ("red", "green", "blue")
 
 
@@ -42,7 +43,7 @@ class SimulatedClient:
         if self.stopping:
             return
         self._sequence += 1
-        kind = self._world.random.choice(("create", "create", "delete", "read"))
+        kind = self._world.random.choice(KINDS)
         name = self._world.random.choice(NAMES)
         self._operation = Operation(self._id, self._sequence, kind, name, self._world.now_ms)
         self._history.operations.append(self._operation)

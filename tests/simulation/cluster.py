@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from holdfast_metanode.raft.requests import Proposal
 from holdfast_metanode.state.machine import Applied
@@ -125,7 +126,7 @@ class SimulatedCluster:
     def _crash_all(self) -> None:
         for member in self.members:
             member.crash()
-            self.world.after(self.world.random.randint(50, 2_000), lambda m=member: _restart(m))
+            self.world.after(self.world.random.randint(50, 2_000), partial(_restart, member))
 
     def _split(self) -> None:
         ids = [member.id for member in self.members]

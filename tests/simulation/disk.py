@@ -13,7 +13,7 @@ from holdfast_native import (
 )
 
 
-class PowerLoss(Exception):
+class PowerLossError(Exception):
     """Raised where the power goes; the member's turn ends there."""
 
 
@@ -32,10 +32,10 @@ class CrashingLog:
 
     def persist(self, effects: RaftEffects) -> None:
         if self._loses_power():
-            raise PowerLoss
+            raise PowerLossError
         self._log.persist(effects)
         if self._loses_power():
-            raise PowerLoss
+            raise PowerLossError
 
     def install_snapshot(self, index: int, term: int, configuration: RaftConfiguration) -> None:
         self._log.install_snapshot(index, term, configuration)
@@ -43,7 +43,7 @@ class CrashingLog:
     def compact_to(self, compaction: RaftCompaction) -> None:
         self._log.compact_to(compaction)
         if self._loses_power():
-            raise PowerLoss
+            raise PowerLossError
 
     def close(self) -> None:
         self._log.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Kind = Literal["create", "delete", "read"]
+
 
 @dataclass
 class Operation:
@@ -12,7 +14,7 @@ class Operation:
 
     client: bytes
     sequence: int
-    kind: Literal["create", "delete", "read"]
+    kind: Kind
     name: str
     called_at_ms: int
     answered_at_ms: int | None = None

@@ -13,7 +13,7 @@ from holdfast_metanode.raft.start import recover
 from holdfast_metanode.state.machine import Applied, StateMachine
 from holdfast_metanode.store import MemoryDisk, MemoryStore
 from holdfast_native import RaftConfig, RaftMemoryLog
-from tests.simulation.disk import CrashingLog, PowerLoss
+from tests.simulation.disk import CrashingLog, PowerLossError
 from tests.simulation.network import MemberNetwork, Wires
 from tests.simulation.world import MemberClock, World
 
@@ -73,12 +73,8 @@ class SimulatedMember:
         life = self._life
         store = MemoryStore(self._disk)
         machine = RecordingMachine(store, self.id, self._applying)
-        log = CrashingLog(
-            self._raft_log, lambda: self._world.random.random() < self.power_loss
-        )
-        config = HostConfig(
-            RaftConfig(self.id), TICK_MS, 1_000, SnapshotLimits(40, 5, 2_000)
-        )
+        log = CrashingLog(self._raft_log, lambda: self._world.random.random() < self.power_loss)
+        config = HostConfig(RaftConfig(self.id), TICK_MS, 1_000, SnapshotLimits(40, 5, 2_000))
         self.machine = machine
         self.host = RaftHost(
             config,
@@ -149,7 +145,7 @@ class SimulatedMember:
             return
         try:
             self.host.turn(self.host.inbox.take(0))
-        except PowerLoss:
+        except PowerLossError:
             self.crash()
 
 

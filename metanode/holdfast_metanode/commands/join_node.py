@@ -17,8 +17,9 @@ from holdfast_proto import command_pb2 as records
 def apply(change: Change, operation: records.JoinNode) -> records.Result:
     """A known node keeps its id, groups and weight; with a new incarnation it holds nothing.
 
-    It is down until its first heartbeat says that it serves; a draining node goes on draining. Raises InvalidArgument for a field outside its range, NotFound
-    for an id that was removed or never given, QuotaExceeded.
+    It is down until its first heartbeat says that it serves; a draining node goes on draining.
+    Raises InvalidArgument for a field outside its range, NotFound for an id that was removed or
+    never given, QuotaExceeded.
     """
     before = change.map()
     node_id = operation.id

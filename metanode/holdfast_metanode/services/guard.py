@@ -13,8 +13,14 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 
-from holdfast_kvstore.errors import HoldfastError, PermissionDenied, Unauthenticated
+from holdfast_kvstore.errors import (
+    HoldfastError,
+    InvalidArgument,
+    PermissionDenied,
+    Unauthenticated,
+)
 from holdfast_kvstore.secret import ReplayCache, Secret, body_digest, verify
 from holdfast_metanode import audit
 from holdfast_metanode.clock import Clock
@@ -119,7 +125,7 @@ class _Call:
             request = None
             try:
                 self._guard.check(self, body)
-                request = read(body)
+                request = _parsed(read, body)
                 answer = await behaviour(request, context)
                 self._note(request, context.peer())
                 return answer
@@ -134,7 +140,7 @@ class _Call:
         async def run(body: bytes, context: Any) -> AsyncIterator[Any]:
             try:
                 self._guard.check(self, body)
-                async for answer in behaviour(read(body), context):
+                async for answer in behaviour(_parsed(read, body), context):
                     yield answer
             except HoldfastError as error:
                 await self._refuse(context, None, error)
@@ -184,6 +190,13 @@ class _Call:
             raise error
         _LOG.exception("request failed", method=self.method)
         await end_with(context, fault())
+
+
+def _parsed(read: Callable[[bytes], Any], body: bytes) -> Any:
+    try:
+        return read(body)
+    except DecodeError as error:
+        raise InvalidArgument(f"request is not the message that it should be: {error}") from None
 
 
 def _target(request: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from itertools import pairwise
 
 
 class EpochsMonotonic:
@@ -15,7 +16,7 @@ class EpochsMonotonic:
             return
         insort(self._seen, (index, epoch))
         around = self._seen[max(0, place - 1) : place + 2]
-        for (before, first), (after, second) in zip(around, around[1:], strict=False):
+        for (before, first), (after, second) in pairwise(around):
             assert first <= second, f"epoch fell from {first} to {second} after entry {before}"
             assert before != after, f"entry {index} led to epochs {first} and {second}"
 
