@@ -91,6 +91,8 @@ class RaftSection(_Section):
     heartbeat_ticks: int = Field(default=1, ge=1, le=50)
     compact_entries: int = Field(default=20_000, ge=10, le=10_000_000)
     """Entries after which the state is checkpointed and the log shortened."""
+    compact_bytes: int = Field(default=64 << 20, ge=1 << 20, le=4 << 30)
+    """Bytes of entries after which that happens as well; they are held in memory."""
     keep_entries: int = Field(default=2_000, ge=0, le=1_000_000)
     """Entries kept behind a checkpoint for members that lag a little."""
     inbox_items_max: int = Field(default=10_000, ge=16, le=1_000_000)

@@ -85,10 +85,15 @@ class Metanode:
             ),
             raft.tick_ms,
             raft.inbox_items_max,
-            SnapshotLimits(raft.compact_entries, raft.keep_entries, raft.snapshot_transfer_ms),
+            SnapshotLimits(
+                raft.compact_entries,
+                raft.compact_bytes,
+                raft.keep_entries,
+                raft.snapshot_transfer_ms,
+            ),
         )
         founders = [member.id for member in config.cluster.initial_members]
-        recovered = recover(self._log, self._machine, founders)
+        recovered = recover(self._log, self._machine, self._store, founders)
         self._network = PeerNetwork(
             config.member.id, self._roster, self._channels, self._cluster_id, self._report,
             self._loop,

@@ -85,7 +85,7 @@ class MachineRig:
         owners = place(before.nodes, before.group_count, before.width, before.owners)
         self.apply(
             set_placement=records.SetPlacement(
-                base_epoch=before.epoch, owners=owners.astype("<i4").tobytes()
+                base_epoch=before.epoch, owners=owners.astype("<i2").tobytes()
             )
         )
         return self.map()

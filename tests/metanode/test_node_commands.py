@@ -206,10 +206,10 @@ def test_placement_of_an_older_map_is_refused() -> None:
     stale = rig.map()
     rig.join()
     command = records.SetPlacement(
-        base_epoch=stale.epoch, owners=stale.owners.astype("<i4").tobytes()
+        base_epoch=stale.epoch, owners=stale.owners.astype("<i2").tobytes()
     )
     assert isinstance(rig.refusal(set_placement=command), StaleEpoch)
-    for wrong in (b"", np.full(stale.owners.size, 9, "<i4").tobytes()):
+    for wrong in (b"", np.full(stale.owners.size, 9, "<i2").tobytes()):
         command = records.SetPlacement(base_epoch=rig.map().epoch, owners=wrong)
         assert isinstance(rig.refusal(set_placement=command), InvalidArgument)
 

@@ -15,7 +15,7 @@ def install(rig: MachineRig, planner: PlacementPlanner) -> bool:
     if plan is not None:
         rig.apply(
             set_placement=records.SetPlacement(
-                base_epoch=plan.base_epoch, owners=plan.owners.astype("<i4").tobytes()
+                base_epoch=plan.base_epoch, owners=plan.owners.astype("<i2").tobytes()
             )
         )
     planner.planned(value)

@@ -74,11 +74,13 @@ class SimulatedMember:
         store = MemoryStore(self._disk)
         machine = RecordingMachine(store, self.id, self._applying)
         log = CrashingLog(self._raft_log, lambda: self._world.random.random() < self.power_loss)
-        config = HostConfig(RaftConfig(self.id), TICK_MS, 1_000, SnapshotLimits(40, 5, 2_000))
+        config = HostConfig(
+            RaftConfig(self.id), TICK_MS, 1_000, SnapshotLimits(40, 1 << 20, 5, 2_000)
+        )
         self.machine = machine
         self.host = RaftHost(
             config,
-            recover(log, machine, self._founders),
+            recover(log, machine, store, self._founders),
             log=log,
             machine=machine,
             store=store,

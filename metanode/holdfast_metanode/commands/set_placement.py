@@ -16,7 +16,7 @@ def apply(change: Change, operation: records.SetPlacement) -> records.Result:
     before = change.map()
     if operation.base_epoch != before.epoch:
         raise StaleEpoch(before.epoch, operation.base_epoch)
-    flat = np.frombuffer(operation.owners, dtype="<i4").astype(np.int32)
+    flat = np.frombuffer(operation.owners, dtype="<i2").astype(np.int32)
     if flat.size != before.owners.size:
         raise InvalidArgument(
             f"a placement of {flat.size} places does not fit a map of {before.owners.size}"

@@ -111,7 +111,7 @@ class LeaderDuties:
         if plan is not None:
             command = records.Command(
                 set_placement=records.SetPlacement(
-                    base_epoch=plan.base_epoch, owners=plan.owners.astype("<i4").tobytes()
+                    base_epoch=plan.base_epoch, owners=plan.owners.astype("<i2").tobytes()
                 )
             )
             await self._member.gateway.propose(command)

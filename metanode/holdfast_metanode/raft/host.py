@@ -151,7 +151,7 @@ class RaftHost:
         while (effects := self._core.ready()) is not None:
             self._carry_out(effects)
         self._outcomes.extend(self._reads.take(self._applied))
-        self._snapshots.consider(self._applied)
+        self._snapshots.consider(self._applied, self.status.window_bytes)
         self._publish()
 
     def wait_ms(self) -> int:

@@ -23,6 +23,8 @@ class SnapshotLimits:
 
     compact_entries: int
     """Entries after which the state is checkpointed and the log behind it dropped."""
+    compact_bytes: int
+    """Bytes of entries held in memory after which that happens as well."""
     keep_entries: int
     """Entries left in the log for members that lag a little."""
     transfer_ms: int
@@ -60,9 +62,12 @@ class Snapshots:
 
     # ------------------------------------------------------------------------ the own state
 
-    def consider(self, applied: int) -> None:
+    def consider(self, applied: int, window_bytes: int) -> None:
         """Takes a checkpoint when the log has grown enough behind it."""
-        due = applied - max(self._newest_index, 1) >= self._limits.compact_entries
+        behind = applied - max(self._newest_index, 1)
+        due = behind >= self._limits.compact_entries or (
+            window_bytes >= self._limits.compact_bytes and behind > self._limits.keep_entries
+        )
         # While a member fetches one, it stays: a newer one would replace it.
         if due and not self._sent:
             self._take()
