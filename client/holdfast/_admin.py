@@ -36,7 +36,14 @@ class AdminClient:
         self._deadline_s = deadline_s
 
     def status(self) -> pb.StatusReply:
-        """Members, leader, data nodes, counts."""
+        """Members, leader, data nodes, counts: as the leader knows them, if there is one."""
+        found = self._call(methods.STATUS, pb.StatusRequest())
+        members = self._metadata.members
+        leader = next((m.address for m in found.members if m.id == found.leader_id), "")
+        if not leader or leader == members.current():
+            return found
+        # A follower knows who leads, but not how far the others are.
+        members.prefer(leader)
         return self._call(methods.STATUS, pb.StatusRequest())
 
     def create_tenant(self, name: str, limit_bytes: int = 0) -> pb.CreateTenantReply:

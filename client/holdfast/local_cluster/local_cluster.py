@@ -234,15 +234,6 @@ class LocalCluster:
 
         wait_for("reach of all metadata members", are_reachable, deadline_s)
 
-    def wait_for_leader(self, member: int, deadline_s: float = START_DEADLINE_S) -> None:
-        """Waits until `member` leads. Raises DeadlineExceeded."""
-
-        def leads() -> bool:
-            found = self._status()
-            return found is not None and found.leader_id == member
-
-        wait_for(f"leadership of member {member}", leads, deadline_s)
-
     def _status(self) -> pb.StatusReply | None:
         """The cluster's status, or None while nobody answers."""
         try:
