@@ -58,7 +58,7 @@ impl Default for EvictionConfig {
     fn default() -> Self {
         Self {
             scan_slots: 64,
-            window_slots_max: 1 << 20,
+            window_slots_max: 1 << 18,
         }
     }
 }

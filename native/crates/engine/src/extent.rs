@@ -81,6 +81,11 @@ impl Extent {
         self.records.as_slice().len() as u32
     }
 
+    /// Memory that the records occupy, bytes.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.records.bytes(self.fresh)
+    }
+
     /// Takes a free slot: its place in the extent.
     pub(crate) fn take(&mut self) -> Option<u32> {
         let place = if self.freed != 0 {

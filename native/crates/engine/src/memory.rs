@@ -1,6 +1,11 @@
 use std::io;
 use std::ptr::{self, NonNull};
 
+/// Pages that the kernel is asked for where much memory lies together, bytes.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Ordinary pages, bytes.
+const PAGE_BYTES: usize = 4096;
+
 /// Anonymous zeroed memory, reserved at once and resident only where it was touched.
 ///
 /// For tables that grow in place: addresses stay, untouched pages cost nothing.
@@ -8,6 +13,7 @@ use std::ptr::{self, NonNull};
 pub(crate) struct AnonymousMap {
     start: NonNull<u8>,
     bytes: usize,
+    huge_pages: bool,
 }
 
 // SAFETY: the map is plain memory owned by this value; access goes through its owner's borrow.
@@ -37,12 +43,25 @@ impl AnonymousMap {
             unsafe { libc::madvise(start, bytes, libc::MADV_HUGEPAGE) };
         }
         let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self { start, bytes })
+        Ok(Self {
+            start,
+            bytes,
+            huge_pages,
+        })
     }
 
     /// First byte.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
+    }
+
+    /// Unit in which memory becomes resident, bytes; the larger when in doubt.
+    pub(crate) fn page_bytes(&self) -> usize {
+        if self.huge_pages {
+            HUGE_PAGE_BYTES
+        } else {
+            PAGE_BYTES
+        }
     }
 
     /// First byte.

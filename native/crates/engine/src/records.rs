@@ -3,7 +3,7 @@ use std::ops::{Index, IndexMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::memory::AnonymousMap;
+use crate::memory::{AnonymousMap, HUGE_PAGE_BYTES};
 use crate::record::Record;
 
 /// Above this the records lie in pages of their own, fresh and untouched, so that giving an
@@ -22,7 +22,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 enum Memory {
     Heap,
-    Pages(#[expect(dead_code, reason = "owns the pages")] AnonymousMap),
+    Pages(AnonymousMap),
 }
 
 // SAFETY: records are plain values owned by this one.
@@ -45,7 +45,7 @@ impl Records {
     pub(crate) fn new(count: u32) -> Self {
         let bytes = count as usize * size_of::<Record>();
         if bytes >= PAGES_BYTES_MIN
-            && let Ok(map) = AnonymousMap::new(bytes, bytes >= 2 << 20)
+            && let Ok(map) = AnonymousMap::new(bytes, bytes >= HUGE_PAGE_BYTES)
         {
             // Zeroed bytes are a free record.
             let start = map.start().cast();
@@ -81,13 +81,13 @@ impl Records {
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.count as usize) }
     }
 
-    /// Memory held, bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let bytes = self.count as usize * size_of::<Record>();
-        match &self.memory {
-            Memory::Heap => bytes as u64,
-            Memory::Pages(_) => bytes.next_multiple_of(4096) as u64,
-        }
+    /// Memory held, bytes, when the records from `fresh` on were never touched.
+    pub(crate) fn bytes(&self, fresh: u32) -> u64 {
+        let (count, page_bytes) = match &self.memory {
+            Memory::Heap => (self.count, 1),
+            Memory::Pages(map) => (fresh, map.page_bytes()),
+        };
+        (count as usize * size_of::<Record>()).next_multiple_of(page_bytes) as u64
     }
 }
 

@@ -14,6 +14,6 @@ mod word;
 
 pub(crate) use clock::Clock;
 pub(crate) use harvest::{CHUNK_SLOTS, Harvest, SlotRanks};
-pub(crate) use policy::{EvictionPolicy, Ranking};
+pub(crate) use policy::{Admission, EvictionPolicy, Ranking};
 pub(crate) use reuse::ReusePolicy;
 pub(crate) use word::{BlockWord, position_of_class};

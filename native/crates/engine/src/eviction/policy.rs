@@ -32,14 +32,27 @@ impl Ranking {
     }
 }
 
+/// What is known of a block that is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission {
+    /// Uses before an earlier eviction; 0 when none is known.
+    pub(crate) recalled: u32,
+    /// Its place in its prefix.
+    pub(crate) position: u32,
+    /// Whether it has the largest position of its put.
+    pub(crate) deepest: bool,
+}
+
 /// How blocks are judged. One value for each class of extents.
 ///
 /// A policy sees hashes and words, never slots: what it remembers of a block must fit the word.
 pub(crate) trait EvictionPolicy {
     /// The class has another number of slots now.
     fn resize(&mut self, slots: u64);
-    /// A block is written; `deepest` when it has the largest position of its put.
-    fn admit(&mut self, clock: &Clock, hash: u64, position: u32, deepest: bool) -> BlockWord;
+    /// How often a block that is not stored was used before it was evicted, if that is known.
+    fn recall(&mut self, hash: u64) -> u32;
+    /// A block is written.
+    fn admit(&mut self, clock: &Clock, admission: Admission) -> BlockWord;
     /// A block is used.
     fn touch(&mut self, clock: &Clock, word: BlockWord) -> BlockWord;
     /// A block was evicted.

@@ -1,4 +1,4 @@
-use super::{BlockWord, Clock, EvictionPolicy, Ranking};
+use super::{Admission, BlockWord, Clock, EvictionPolicy, Ranking};
 
 /// Least recently used first: the plain twin of the reuse policy, for comparison in tests.
 #[derive(Debug, Default)]
@@ -7,8 +7,12 @@ pub(crate) struct RecencyPolicy;
 impl EvictionPolicy for RecencyPolicy {
     fn resize(&mut self, _slots: u64) {}
 
-    fn admit(&mut self, clock: &Clock, _hash: u64, position: u32, deepest: bool) -> BlockWord {
-        BlockWord::new(clock.tick(), 1, position, deepest)
+    fn recall(&mut self, _hash: u64) -> u32 {
+        0
+    }
+
+    fn admit(&mut self, clock: &Clock, admission: Admission) -> BlockWord {
+        BlockWord::new(clock.tick(), 1, admission.position, admission.deepest)
     }
 
     fn touch(&mut self, clock: &Clock, word: BlockWord) -> BlockWord {

@@ -1,6 +1,6 @@
 use super::ghost::Ghost;
 use super::word::TOUCHES_MAX;
-use super::{BlockWord, Clock, EvictionPolicy, Ranking};
+use super::{Admission, BlockWord, Clock, EvictionPolicy, Ranking};
 
 /// Share of regretted evictions below which recency alone decides.
 const REGRET_FREE: f64 = 0.035;
@@ -96,15 +96,23 @@ impl EvictionPolicy for ReusePolicy {
         }
     }
 
-    fn admit(&mut self, clock: &Clock, hash: u64, position: u32, deepest: bool) -> BlockWord {
-        self.fade();
-        self.fate(deepest).written += 1.0;
-        let earlier = self.ghost.take(hash);
-        if earlier.is_some() {
+    fn recall(&mut self, hash: u64) -> u32 {
+        let recalled = self.ghost.take(hash);
+        if recalled.is_some() {
             self.regrets += 1.0;
         }
-        let touches = earlier.unwrap_or(0) + 1;
-        BlockWord::new(clock.tick(), touches, position, deepest)
+        recalled.unwrap_or(0)
+    }
+
+    fn admit(&mut self, clock: &Clock, admission: Admission) -> BlockWord {
+        self.fade();
+        let Admission {
+            recalled,
+            position,
+            deepest,
+        } = admission;
+        self.fate(deepest).written += 1.0;
+        BlockWord::new(clock.tick(), recalled + 1, position, deepest)
     }
 
     fn touch(&mut self, clock: &Clock, word: BlockWord) -> BlockWord {

@@ -6,13 +6,13 @@ use crate::memory::{AnonymousMap, prefetch};
 use crate::record::Slot;
 
 /// Entries per hundred places above which the table begins to grow.
-const LOAD_PERCENT_MAX: u64 = 94;
+const LOAD_PERCENT_MAX: u64 = 95;
 /// Buckets of the smallest table.
 const BUCKETS_MIN: u32 = 64;
 /// A growth adds one part in this many.
-const GROWTH_PARTS: u32 = 8;
+const GROWTH_PARTS: u32 = 16;
 /// Old buckets carried over by each insertion while the table grows. A growth adds room for
-/// 14 * 0.94 / 8 = 1.6 entries for each old bucket, so it ends long before the next one.
+/// 14 * 0.95 / 16 = 0.8 entries for each old bucket, so it ends long before the next one.
 const BUCKETS_CARRIED: u32 = 2;
 /// Entries pushed around by one insertion before it gives up.
 const MOVES_MAX: u32 = 500;
@@ -35,7 +35,7 @@ pub(crate) struct Probe {
 
 /// Open addressing over buckets of one cache line, two choices for each entry (a cuckoo table).
 ///
-/// It grows in place, an eighth at a time, without a stall and without a second table: a bucket's
+/// It grows in place, a sixteenth at a time, without a stall and without a second table: a bucket's
 /// number is the hash scaled to the number of buckets, so buckets lie in the order of the hash,
 /// and stretching the table moves every entry to the right or not at all. Old buckets are carried
 /// over from the last to the first, two with each insertion; `old_left` of them are still where
@@ -80,7 +80,8 @@ impl Table {
 
     /// Memory that the table occupies now, bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.buckets) * size_of::<Bucket>() as u64
+        let bytes = self.buckets as usize * size_of::<Bucket>();
+        bytes.next_multiple_of(self.memory.page_bytes()) as u64
     }
 
     /// Where an id of this hash lies, valid until the next insertion. Begins to fetch it.

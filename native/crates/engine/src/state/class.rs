@@ -1,6 +1,7 @@
 use crate::EvictionConfig;
 use crate::eviction::{
-    BlockWord, CHUNK_SLOTS, Clock, EvictionPolicy, Harvest, Ranking, ReusePolicy, SlotRanks,
+    Admission, BlockWord, CHUNK_SLOTS, Clock, EvictionPolicy, Harvest, Ranking, ReusePolicy,
+    SlotRanks,
 };
 use crate::extent::Extents;
 use crate::memory::prefetch;
@@ -115,9 +116,9 @@ impl Class {
     }
 
     /// A word for a block that is written.
-    pub(crate) fn admit(&mut self, hash: u64, position: u32, deepest: bool) -> BlockWord {
+    pub(crate) fn admit(&mut self, admission: Admission) -> BlockWord {
         self.clock.inserted();
-        self.policy.admit(&self.clock, hash, position, deepest)
+        self.policy.admit(&self.clock, admission)
     }
 
     /// The word of a block that is used.

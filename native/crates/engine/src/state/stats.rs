@@ -53,11 +53,7 @@ impl State {
 
     /// Everything resident that is not payload, bytes.
     pub(crate) fn index_bytes(&self) -> u64 {
-        let records: u64 = self
-            .extents
-            .iter()
-            .map(|extent| extent.records.bytes())
-            .sum();
+        let records: u64 = self.extents.iter().map(Extent::record_bytes).sum();
         let classes: u64 = self.classes.iter().map(super::Class::bytes).sum();
         let lists = (self.extents_free.capacity() * size_of::<u32>()) as u64
             + u64::from(self.extents.len()) * size_of::<Extent>() as u64;

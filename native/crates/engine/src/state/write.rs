@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use super::place::{ExtentMove, Placed};
 use super::{LOOKUP_KEYS, State};
+use crate::eviction::{Admission, EvictionPolicy};
 use crate::memory::prefetch;
 use crate::record::{Record, Slot, SlotState, SpaceHandle};
 use crate::state::class::Class;
@@ -37,6 +38,8 @@ pub(crate) struct Put<'a> {
     write_id: u32,
     now: Millis,
     deepest: u32,
+    /// Uses of each key's block before it was evicted; empty until the first step.
+    recalled: Vec<u8>,
     steps: u32,
     /// Extent whose blocks this put is evicting to take it over.
     pub(super) draining: Option<u32>,
@@ -59,6 +62,7 @@ impl<'a> Put<'a> {
             write_id,
             now,
             deepest: deepest.unwrap_or(0),
+            recalled: Vec::new(),
             steps: 0,
             draining: None,
             own_slots: None,
@@ -98,7 +102,11 @@ impl State {
                 return Step::Done;
             }
         };
-        self.begin_batch(self.spaces.get(handle).class);
+        let class = self.spaces.get(handle).class;
+        self.begin_batch(class);
+        if put.steps == 1 {
+            self.recall(put, class);
+        }
         while put.results.len() < put.writes.len() {
             let first = put.results.len();
             let last = put.writes.len().min(first + LOOKUP_KEYS);
@@ -106,8 +114,7 @@ impl State {
                 self.table.probe(self.hash.of(&write.id));
             }
             for index in first..last {
-                let write = put.writes[index];
-                match self.reserve_one(put, handle, &write) {
+                match self.reserve_one(put, handle, index) {
                     Ok(result) => self.settle_result(put, result),
                     Err(step) => return step,
                 }
@@ -115,6 +122,29 @@ impl State {
         }
         self.abandon_drain(put);
         Step::Done
+    }
+
+    /// Asks the policy what it remembers of each key's block.
+    ///
+    /// Whoever used a block used every block before it, so a block that the policy forgot is
+    /// given the uses of a deeper one that it remembers: a prefix is known whole or not at all.
+    fn recall(&mut self, put: &mut Put<'_>, class: u32) {
+        let policy = &mut self.classes[class as usize].policy;
+        put.recalled.resize(put.writes.len(), 0);
+        let mut deeper = PutKey {
+            id: [0; 16],
+            position: 0,
+        };
+        let mut uses = 0;
+        for (write, recalled) in put.writes.iter().zip(&mut put.recalled).rev() {
+            if write.position >= deeper.position {
+                // Not before the last one: another prefix.
+                uses = 0;
+            }
+            uses = uses.max(policy.recall(self.hash.of(&write.id)));
+            *recalled = uses as u8;
+            deeper = *write;
+        }
     }
 
     fn settle_result(&mut self, put: &mut Put<'_>, result: KeyResult) {
@@ -188,8 +218,9 @@ impl State {
         &mut self,
         put: &mut Put<'_>,
         handle: SpaceHandle,
-        write: &PutKey,
+        index: usize,
     ) -> Result<KeyResult, Step> {
+        let write = put.writes[index];
         if let Some(slot) = self.find(handle, &write.id) {
             let record = self.extents.record(slot);
             if record.state() == SlotState::Writing {
@@ -209,7 +240,7 @@ impl State {
         }
         let class = self.spaces.get(handle).class;
         match self.place(class, put) {
-            Placed::Slot(slot) => Ok(self.begin_write(put, handle, write, slot)),
+            Placed::Slot(slot) => Ok(self.begin_write(put, handle, index, slot)),
             Placed::Busy => Ok(KeyResult::Busy),
             Placed::Refused(reason) => Ok(KeyResult::Refused(reason)),
             Placed::Again => Err(Step::Again),
@@ -222,15 +253,20 @@ impl State {
         &mut self,
         put: &Put<'_>,
         handle: SpaceHandle,
-        write: &PutKey,
+        index: usize,
         slot: Slot,
     ) -> KeyResult {
+        let write = put.writes[index];
         let hash = self.hash.of(&write.id);
         let space = self.spaces.get_mut(handle);
         space.records += 1;
         let (birth, block_bytes, class) = (space.units(put.now), space.block_bytes, space.class);
         let class = &mut self.classes[class as usize];
-        let word = class.admit(hash, write.position, write.position == put.deepest);
+        let word = class.admit(Admission {
+            recalled: u32::from(put.recalled[index]),
+            position: write.position,
+            deepest: write.position == put.deepest,
+        });
         class.used += 1;
         self.engine_time += class.slot_bytes;
         self.tenants.account(class.tenant).used_bytes += class.slot_bytes;
