@@ -146,7 +146,7 @@ impl State {
         self.settle();
         if let Some(lane) = self.lanes.get_mut(&number)
             && !lane.queued
-            && (lane.readable || (lane.writable && lane.has_output()))
+            && ((lane.readable && lane.expects_input()) || (lane.writable && lane.has_output()))
         {
             lane.queued = true;
             self.ready.push_back(number);

@@ -133,6 +133,44 @@ fn every_operation() {
 }
 
 #[test]
+fn hits_land_in_their_places_among_misses() {
+    on_both(|transport| {
+        let node = RealNode::start(1, 64);
+        let one = map(1, std::slice::from_ref(&node.entry), &[]);
+        let (blocks, bytes) = (60, 40_000);
+        let client = connected(transport, bytes, 1, one);
+        let keys = keys_of(blocks, 0);
+        let content = random_bytes(blocks * bytes, 31);
+        let source = Memory::of(content.clone());
+        let segments = source.segments(blocks, bytes);
+        let put = call(
+            &client,
+            OperationKind::Put,
+            &keys,
+            Some(&segments),
+            DEADLINE_MS,
+        );
+        assert_eq!(put, vec![KeyStatus::Stored; blocks]);
+        let gone: Vec<[u8; 32]> = keys.iter().step_by(3).copied().collect();
+        let deleted = call(&client, OperationKind::Delete, &gone, None, DEADLINE_MS);
+        assert_eq!(deleted, vec![KeyStatus::Hit; gone.len()]);
+        let target = Memory::new(blocks * bytes);
+        let into = target.segments(blocks, bytes);
+        let got = call(&client, OperationKind::Get, &keys, Some(&into), DEADLINE_MS);
+        let read = target.bytes();
+        for key in 0..blocks {
+            let there = key % 3 != 0;
+            assert_eq!(got[key] == KeyStatus::Hit, there, "{got:?}");
+            let place = key * bytes..(key + 1) * bytes;
+            assert!(
+                !there || read[place.clone()] == content[place],
+                "block {key}"
+            );
+        }
+    });
+}
+
+#[test]
 fn strided_planes_of_a_paged_cache() {
     on_both(|transport| {
         let node = RealNode::start(1, 64);

@@ -7,6 +7,7 @@
 mod answers;
 mod failure;
 mod offers;
+mod payload;
 mod receiver;
 mod sender;
 #[cfg(test)]
@@ -330,10 +331,9 @@ impl Lane {
     ) -> Result<(), LaneFailure> {
         let mut left = budget;
         loop {
-            match self
-                .receiver
-                .step(&self.stream, self.readable && left > 0)?
-            {
+            let may_read = self.readable && left > 0 && self.expects_input();
+            let next = sole_get(&self.requests);
+            match self.receiver.step(&self.stream, may_read, next)? {
                 Step::Frame(frame) => self.on_frame(&frame, now, events)?,
                 Step::Finished(request) => self.finish(request, Outcome::Answered, events),
                 Step::Moved(bytes, more) => {
@@ -348,6 +348,14 @@ impl Lane {
                 Step::Idle => return Ok(()),
             }
         }
+    }
+
+    /// Whether reading is worth a call to the kernel: something is owed, or the end is there.
+    pub(crate) fn expects_input(&self) -> bool {
+        self.hung_up
+            || self.welcome.is_none()
+            || !self.requests.is_empty()
+            || self.receiver.in_the_middle()
     }
 
     fn find(&mut self, number: u32) -> Option<&mut Request> {
@@ -467,5 +475,13 @@ impl Lane {
         requests.extend(self.waiting);
         requests.retain(|request| !request.abandoned && request.operation != 0);
         requests
+    }
+}
+
+/// The get that is all a lane waits for: whatever comes next is its answer, or the end.
+fn sole_get(requests: &[Request]) -> Option<&Request> {
+    match requests {
+        [only] if only.kind == RequestKind::Get && !only.abandoned => Some(only),
+        _ => None,
     }
 }

@@ -3,10 +3,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use holdfast_transport::{Family, IoVector, Stream};
-use holdfast_wire::checksum::Crc32c;
-use holdfast_wire::{HEADER_BYTES, Header, KeyStatus};
+use holdfast_wire::{AnswerStatus, GetAnswer, HEADER_BYTES, Header, Kind};
 
-use super::{LaneFailure, PIECE_BYTES};
+use super::LaneFailure;
+use super::payload::{PayloadReceive, line_up};
 use crate::Segments;
 use crate::request::{Expected, Request};
 use crate::segments::BlockCursor;
@@ -14,8 +14,6 @@ use crate::segments::BlockCursor;
 /// What is read at once while no payload is expected, bytes. Payload that comes along is copied
 /// out of this buffer, the rest lands in the caller's memory directly.
 const BUFFER_BYTES: usize = 16 << 10;
-/// Most pieces of memory in one call to the kernel.
-const PIECES_MAX: usize = 512;
 /// Descriptors that may wait for their frames.
 const DESCRIPTORS_MAX: usize = 64;
 
@@ -33,6 +31,8 @@ pub(crate) struct Receiver {
     end: usize,
     stage: Stage,
     descriptors: Vec<OwnedFd>,
+    /// Bytes of the payload behind the frame in the buffer that lie in the caller's memory.
+    landed: usize,
 }
 
 enum Stage {
@@ -53,17 +53,6 @@ pub(crate) enum Step {
     Idle,
 }
 
-/// Blocks on their way into the caller's memory.
-struct PayloadReceive {
-    request: Request,
-    segments: Arc<Segments>,
-    blocks: Vec<Expected>,
-    at: usize,
-    cursor: BlockCursor,
-    digest: Crc32c,
-    remaining: u64,
-}
-
 impl Receiver {
     pub(crate) fn new() -> Self {
         Self {
@@ -72,6 +61,7 @@ impl Receiver {
             end: 0,
             stage: Stage::Frames,
             descriptors: Vec::new(),
+            landed: 0,
         }
     }
 
@@ -92,16 +82,10 @@ impl Receiver {
         segments: Arc<Segments>,
         blocks: Vec<Expected>,
     ) {
-        let remaining = blocks.len() as u64 * segments.block_bytes() as u64;
-        self.stage = Stage::Payload(Box::new(PayloadReceive {
-            request,
-            segments,
-            blocks,
-            at: 0,
-            cursor: BlockCursor::default(),
-            digest: Crc32c::new(),
-            remaining,
-        }));
+        let mut payload = PayloadReceive::new(request, segments, blocks);
+        // What an eager read has brought lies where it belongs already.
+        payload.advance(std::mem::take(&mut self.landed));
+        self.stage = Stage::Payload(Box::new(payload));
     }
 
     /// From here on `bytes` of payload arrive that nobody wants.
@@ -119,6 +103,11 @@ impl Receiver {
             Stage::Payload(payload) => Some(&payload.request),
             _ => None,
         }
+    }
+
+    /// Whether a frame or its payload has arrived in part.
+    pub(crate) fn in_the_middle(&self) -> bool {
+        self.start < self.end || !matches!(self.stage, Stage::Frames)
     }
 
     /// Payload bytes that must arrive before the next frame.
@@ -145,16 +134,25 @@ impl Receiver {
     }
 
     /// Does the next thing, with one call to the kernel at most, and none unless `may_read`.
-    pub(crate) fn step(&mut self, stream: &Stream, may_read: bool) -> Result<Step, LaneFailure> {
+    /// `next` is the get whose answer can only be what comes next, if there is one.
+    pub(crate) fn step(
+        &mut self,
+        stream: &Stream,
+        may_read: bool,
+        next: Option<&Request>,
+    ) -> Result<Step, LaneFailure> {
         match &mut self.stage {
             Stage::Frames => {
                 if let Some(frame) = self.parse()? {
                     return Ok(Step::Frame(frame));
                 }
-                if may_read {
-                    self.fill(stream)
-                } else {
-                    Ok(Step::Idle)
+                match next {
+                    _ if !may_read => Ok(Step::Idle),
+                    // Not where descriptors may come along: they would be lost.
+                    Some(get) if self.end == 0 && stream.family() == Family::Tcp => {
+                        self.fill_eagerly(stream, get)
+                    }
+                    _ => self.fill(stream),
                 }
             }
             Stage::Payload(payload) => {
@@ -259,103 +257,70 @@ impl Receiver {
         let whole = bytes == offered || stream.family() == Family::Unix;
         Ok(Step::Moved(bytes, whole && bytes > 0))
     }
+
+    /// Reads the answer to the only request on the lane together with its payload, on the guess
+    /// that every block is a hit: then the payload lands where it belongs at once. What came
+    /// otherwise is moved to the buffer; until its operation ends the memory may hold anything.
+    fn fill_eagerly(&mut self, stream: &Stream, get: &Request) -> Result<Step, LaneFailure> {
+        let keys = get.ids.len();
+        let frame_bytes = HEADER_BYTES + keys * GetAnswer::ENTRY_BYTES;
+        let Some(segments) = get
+            .segments
+            .as_ref()
+            .filter(|_| frame_bytes <= BUFFER_BYTES)
+        else {
+            return self.fill(stream);
+        };
+        let mut vectors = vec![IoVector::of_mut(&mut self.buffer[..frame_bytes])];
+        let cursor = BlockCursor::default();
+        let offered = frame_bytes + line_up(segments, get, 0..keys, cursor, &mut vectors);
+        // SAFETY: the buffer is this value's own; the operation holds the regions until it ends,
+        // which needs the lock that is held here.
+        let bytes = received(unsafe { stream.read_into(&vectors) })?;
+        self.end = bytes.min(frame_bytes);
+        let landed = bytes - self.end;
+        if landed > 0 && self.guessed_right(get, frame_bytes)? {
+            self.landed = landed;
+        } else if landed > 0 {
+            self.take_back(&vectors[1..], landed);
+        }
+        Ok(Step::Moved(bytes, bytes == offered))
+    }
+
+    /// Whether the buffer holds the answer to `get` and all its blocks are hits.
+    fn guessed_right(&self, get: &Request, frame_bytes: usize) -> Result<bool, LaneFailure> {
+        let Some(head) = self.buffer.first_chunk::<HEADER_BYTES>() else {
+            return Ok(false);
+        };
+        let (header, _) = Header::decode(head)?;
+        Ok(header.kind == Kind::GetAnswer
+            && header.status == AnswerStatus::Ok
+            && header.request == get.number
+            && HEADER_BYTES + header.body_bytes as usize == frame_bytes
+            && header.payload_bytes == get.payload_bytes())
+    }
+
+    /// Moves bytes that an eager read has put elsewhere behind those in the buffer.
+    fn take_back(&mut self, vectors: &[IoVector], mut bytes: usize) {
+        let room = (self.end + bytes).max(self.buffer.len());
+        self.buffer.resize(room, 0);
+        for vector in vectors {
+            let taken = bytes.min(vector.bytes());
+            let room = &mut self.buffer[self.end..self.end + taken];
+            // SAFETY: just received there, into memory that the operation holds.
+            unsafe { std::ptr::copy_nonoverlapping(vector.address(), room.as_mut_ptr(), taken) };
+            self.end += taken;
+            bytes -= taken;
+        }
+    }
 }
 
 /// What a read means: the end of the stream is a failure here, nothing to read is no bytes.
-fn received(result: io::Result<usize>) -> Result<usize, LaneFailure> {
+pub(crate) fn received(result: io::Result<usize>) -> Result<usize, LaneFailure> {
     match result {
         Ok(0) => Err(LaneFailure::Closed),
         Ok(bytes) => Ok(bytes),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         Err(error) => Err(LaneFailure::Io(error)),
-    }
-}
-
-impl PayloadReceive {
-    /// One read, straight into the caller's memory, checksummed while it is in the cache.
-    fn receive(&mut self, stream: &Stream) -> Result<Step, LaneFailure> {
-        let mut vectors = Vec::with_capacity(16);
-        let (mut at, mut cursor, mut room) = (self.at, self.cursor, PIECE_BYTES);
-        while room > 0 && vectors.len() < PIECES_MAX && at < self.blocks.len() {
-            match self.segments.next(self.block(at), &mut cursor, room) {
-                Some((address, bytes)) => {
-                    vectors.push(IoVector::new(address, bytes));
-                    room -= bytes;
-                }
-                None => {
-                    at += 1;
-                    cursor = BlockCursor::default();
-                }
-            }
-        }
-        let offered = PIECE_BYTES - room;
-        // SAFETY: the operation holds these regions until it ends, and it ends only after this
-        // payload was diverted or its lane dropped; both need the lock that is held here.
-        let bytes = received(unsafe { stream.read_into(&vectors) })?;
-        self.advance(bytes);
-        Ok(Step::Moved(bytes, bytes == offered))
-    }
-
-    /// Counts bytes that already lie in the caller's memory.
-    fn advance(&mut self, mut bytes: usize) {
-        while bytes > 0 {
-            let block = self.block(self.at);
-            if let Some((address, run)) = self.segments.next(block, &mut self.cursor, bytes) {
-                // SAFETY: just received into memory that the operation holds.
-                self.digest
-                    .update(unsafe { std::slice::from_raw_parts(address, run) });
-                self.remaining -= run as u64;
-                bytes -= run;
-            }
-            self.end_block_if_whole();
-        }
-    }
-
-    /// Copies payload that came in together with a frame; returns how much of it was this
-    /// request's.
-    fn copy_from(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = 0;
-        while taken < bytes.len() && self.at < self.blocks.len() {
-            let rest = &bytes[taken..];
-            let block = self.block(self.at);
-            if let Some((address, run)) = self.segments.next(block, &mut self.cursor, rest.len()) {
-                // SAFETY: the run lies in memory that the operation holds; the buffer is ours.
-                unsafe { std::ptr::copy_nonoverlapping(rest.as_ptr(), address, run) };
-                self.digest.update(&rest[..run]);
-                self.remaining -= run as u64;
-                taken += run;
-            }
-            self.end_block_if_whole();
-        }
-        taken
-    }
-
-    fn end_block_if_whole(&mut self) {
-        let mut ahead = self.cursor;
-        if self
-            .segments
-            .next(self.block(self.at), &mut ahead, 1)
-            .is_some()
-        {
-            return;
-        }
-        let Expected { at, answer } = self.blocks[self.at];
-        let matches = self.digest.value() == answer.crc;
-        self.request.results[at] = Some(if matches {
-            KeyStatus::Hit
-        } else {
-            self.request
-                .corrupt
-                .push((self.request.ids[at], answer.write_id));
-            KeyStatus::Corrupt
-        });
-        self.digest.reset();
-        self.cursor = BlockCursor::default();
-        self.at += 1;
-    }
-
-    /// Place in the segments of the block that arrives as number `at`.
-    fn block(&self, at: usize) -> usize {
-        self.request.keys[self.blocks[at].at] as usize
     }
 }

@@ -200,6 +200,7 @@ fn an_abandoned_request_takes_its_answer_and_nothing_else() {
         panic!("not one finished request");
     };
     assert!(request.abandoned);
+    bed.ask(RequestKind::Exists, 8);
     let failure = bed
         .tell(Kind::ExistsAnswer, number, &[255], 0)
         .err()
