@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from holdfast_kvstore.errors import HoldfastError, NotLeader, from_wire
+from holdfast_kvstore.errors import HoldfastError, from_wire
 from holdfast_metanode.clock import Clock
 from holdfast_metanode.raft.host import RaftHost
 from holdfast_metanode.raft.requests import (
@@ -17,6 +17,7 @@ from holdfast_metanode.raft.requests import (
 from holdfast_metanode.state.machine import LEVEL_MAX
 from holdfast_proto import command_pb2 as records
 
+_LOOK_S = 0.01
 LEVEL_OF_COMMANDS = LEVEL_MAX
 """Cluster level that this build's commands need; all of them are of level 1 so far."""
 
@@ -71,10 +72,13 @@ class Gateway:
         self._host.submit(LeaderTransfer(member_id, _Teller(future)))
         await future
 
-    def require_leader(self, address: str | None) -> None:
-        """Raises NotLeader, naming `address`, unless this member leads."""
-        if not self._host.standing.leads:
-            raise NotLeader(address)
+    async def stands_down(self, deadline_s: float) -> bool:
+        """Waits until this member does not lead; False when it still does at the deadline."""
+        for _ in range(max(1, round(deadline_s / _LOOK_S))):
+            if not self._host.standing.leads:
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
 
     def _deadline(self) -> int:
         return self._clock.monotonic_ms() + self._deadline_ms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast_kvstore.errors import FailedPrecondition, NotFound, QuotaExceeded
+from holdfast_kvstore.errors import FailedPrecondition, NotFound, QuotaExceeded, Unavailable
 from holdfast_metanode.services.member_context import MemberContext
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
@@ -41,3 +41,23 @@ async def remove_member(member: MemberContext, member_id: int) -> None:
         )
     await member.gateway.change_members(("remove", member_id))
     await member.gateway.propose(records.Command(forget_member=records.ForgetMember(id=member_id)))
+
+
+async def transfer_leader(member: MemberContext, member_id: int) -> None:
+    """Hands leadership over; returns once this member does not lead any more.
+
+    Raises FailedPrecondition for a member that does not vote, Unavailable when it does not take
+    over in time: it may be down, or lag.
+    """
+    if member_id == member.host.standing.leader:
+        return
+    if member_id not in member.host.status.configuration.voters:
+        raise FailedPrecondition(f"member {member_id} does not vote, so it cannot lead")
+    raft = member.config.raft
+    try_s = raft.tick_ms * raft.election_ticks / 1000
+    for _ in range(max(1, round(raft.command_deadline_ms / 1000 / try_s) - 1)):
+        # Raft gives up after an election timeout when the member has not caught up by then.
+        await member.gateway.transfer_leader(member_id)
+        if await member.gateway.stands_down(try_s):
+            return
+    raise Unavailable(f"member {member_id} did not take over: see whether it runs, try again")

@@ -63,10 +63,9 @@ class Member:
         self.ready = folder / f"ready-{member_id}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def write_config(self, cluster: str, more: str) -> None:
+    def write_config(self, cluster: str) -> None:
         self.config.write_text(
-            f"""{more}
-[member]
+            f"""[member]
 id = {self.id}
 data = "{self.data}"
 listen = "{self.address}"
@@ -113,10 +112,10 @@ planned_nodes = 4
 class Members:
     """A metadata cluster of processes in one folder."""
 
-    def __init__(self, folder: Path, count: int, raft: str = "", more: str = "") -> None:
+    def __init__(self, folder: Path, count: int, raft: str = "", tls: str = "") -> None:
         self.folder = folder
         self._raft = raft or "tick_ms = 50"
-        self._more = more
+        self._tls = f"[tls]\n{tls}\n" if tls else ""
         (folder / "secret").write_text(secrets.token_hex(16))
         self.secret: Secret = load_secret(f"file:{folder / 'secret'}")
         self.members = [
@@ -128,7 +127,7 @@ class Members:
         self._clients: list[MetadataClient] = []
 
     def _write(self, member: Member, cluster: str) -> None:
-        member.write_config(f"{cluster}\n[raft]\n{self._raft}\n", self._more)
+        member.write_config(f"{cluster}\n[raft]\n{self._raft}\n{self._tls}")
 
     def __enter__(self) -> Members:
         for member in self.members:

@@ -114,10 +114,7 @@ class MetadataClient:
             return (("holdfast-tenant", name), ("holdfast-key", key))
         if self._secret is None:
             return ()
-        full = f"/holdfast.v1.{service}/{method}"
-        digest = body_digest(request.SerializeToString())
-        credential = sign(self._secret, full, digest, int(time.time()), os.urandom(16))
-        return (("holdfast-signature", credential),)
+        return signed(self._secret, f"/holdfast.v1.{service}/{method}", request)
 
     # ------------------------------------------------------------------------ operations
 
@@ -171,6 +168,13 @@ class MetadataClient:
         fields.setdefault("weight", 1.0)
         reply: meta.JoinReply = self.call("Membership", "Join", meta.JoinRequest(**fields))
         return reply
+
+
+def signed(secret: Secret, method: str, request: Any) -> tuple[tuple[str, str], ...]:
+    """Metadata that opens one call of a cluster service."""
+    digest = body_digest(request.SerializeToString())
+    credential = sign(secret, method, digest, int(time.time()), os.urandom(16))
+    return (("holdfast-signature", credential),)
 
 
 def error_of(error: Any) -> HoldfastError:

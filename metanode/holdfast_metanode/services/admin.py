@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast_kvstore.errors import InvalidArgument
 from holdfast_metanode import api_keys
-from holdfast_metanode.membership import add_member, remove_member
+from holdfast_metanode.membership import add_member, remove_member, transfer_leader
 from holdfast_metanode.services.member_context import MemberContext
 from holdfast_metanode.services.node_info import member_statuses, node_info, node_infos
 from holdfast_metanode.state.machine import LEVEL_MAX
@@ -147,7 +147,7 @@ class AdminService(AdminServicer):
 
     async def TransferLeader(self, request: meta.MemberRequest, context: Any) -> meta.MemberReply:
         self._member.require_leader()
-        await self._member.gateway.transfer_leader(request.id)
+        await transfer_leader(self._member, request.id)
         return meta.MemberReply(members=member_statuses(self._member))
 
     async def RaiseLevel(self, request: meta.RaiseLevelRequest, context: Any) -> meta.StatusReply:

@@ -56,7 +56,7 @@ class TenancyService(TenancyServicer):
         with self._member.machine.view() as view:
             cluster = view.cluster()
         return meta.OpenSpaceReply(
-            space=space_info(record), ticket=self._member.tickets.for_space(cluster, spec)
+            space=space_info(record, spec), ticket=self._member.tickets.for_space(cluster, spec)
         )
 
     async def _is_absent_here(self, name: str) -> bool:

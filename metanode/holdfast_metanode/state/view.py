@@ -163,9 +163,9 @@ class StateView:
         return self._source.get(tables.u64_key(tables.FORMER_MEMBERS, member_id)) is not None
 
 
-def space_info(record: records.SpaceRecord) -> meta.SpaceInfo:
-    """A stored space as services send it."""
-    spec = SpaceSpec.decode(record.spec)
+def space_info(record: records.SpaceRecord, spec: SpaceSpec | None = None) -> meta.SpaceInfo:
+    """A stored space as services send it. `spec`: the record's, if it was read already."""
+    spec = spec or SpaceSpec.decode(record.spec)
     return meta.SpaceInfo(
         tenant=spec.tenant,
         name=spec.name,
