@@ -89,6 +89,8 @@ class WorkersConfig(_Section):
     """From a failed step to the next try."""
     move_wait_down_s: int = Field(default=60, ge=0, le=86_400)
     """How long a previous owner that is down is waited for before its blocks are given up."""
+    release_after_ms: int = Field(default=3_000, ge=0, le=600_000)
+    """How long blocks of groups that went elsewhere are kept for clients with an older map."""
     expire_interval_ms: int = Field(default=1_000, ge=100, le=600_000)
     """From one look for expired blocks to the next."""
 

@@ -179,7 +179,7 @@ class DataNode:
         tickets = PeerTickets(membership.peer_ticket)
         for worker in (
             MoveWorker(node, view, tickets.current, membership.report_moves, pace),
-            ReleaseWorker(node, view),
+            ReleaseWorker(node, view, pace.release_after_ms),
             ExpireWorker(node, pace.expire_interval_ms),
         ):
             view.on_change(worker.wake)
