@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from holdfast_kvstore import HOLE, InvalidArgument, Node, NodeState, placement
 from holdfast_kvstore.cluster_map import Int32Array
 from tests.kvstore.clusters import Shape, even_nodes, random_nodes, with_state
 
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+"""A smaller cluster fails for other reasons; the arguments shown name the cluster by its seed."""
 SHAPES = st.builds(
     Shape,
     racks=st.sampled_from([0, 1, 2, 3, 4, 5, 8, 12]),
@@ -40,7 +42,7 @@ def check_balance(nodes: list[Node], owners: Int32Array) -> None:
     assert (off <= np.maximum(0.05 * share, 1) + 1e-6).all()
 
 
-@settings(max_examples=40, deadline=None, print_blob=True)
+@settings(max_examples=40, deadline=None, print_blob=True, phases=NO_SHRINKING)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 60),
@@ -57,7 +59,7 @@ def test_loads_follow_the_weights_and_owners_lie_apart(
     check_balance(nodes, owners)
 
 
-@settings(max_examples=3, deadline=None, print_blob=True)
+@settings(max_examples=3, deadline=None, print_blob=True, phases=NO_SHRINKING)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(100, 400), shape=SHAPES)
 @example(seed=1, count=400, shape=Shape(racks=20, weight_max=3))
 def test_larger_clusters_are_balanced_too(seed: int, count: int, shape: Shape) -> None:
@@ -123,7 +125,7 @@ def test_a_node_of_weight_0_owns_nothing() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None, print_blob=True)
+@settings(max_examples=10, deadline=None, print_blob=True, phases=NO_SHRINKING)
 def test_the_same_inputs_give_the_same_table_in_any_order(seed: int) -> None:
     nodes = random_nodes(seed, 12, Shape(racks=4, weight_max=5))
     owners = placement.place(nodes, 600, 3)

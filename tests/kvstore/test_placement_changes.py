@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from holdfast_kvstore import HOLE, Node, NodeState, keys, placement
 from holdfast_kvstore.cluster_map import Int32Array
 from tests.kvstore.clusters import Shape, even_nodes, random_nodes, with_state
-from tests.kvstore.test_placement import check_balance, check_domains
+from tests.kvstore.test_placement import NO_SHRINKING, check_balance, check_domains
 
-QUICK = settings(max_examples=15, deadline=None, print_blob=True)
+QUICK = settings(max_examples=15, deadline=None, print_blob=True, phases=NO_SHRINKING)
 SEEDS = st.integers(0, 2**32 - 1)
 ROOMY = st.builds(
     Shape,
@@ -126,7 +126,7 @@ def test_a_changed_weight_moves_little_more_than_the_difference(
     check_change(nodes, heavier, owners, slack_groups=count / 2)
 
 
-@settings(max_examples=8, deadline=None, print_blob=True)
+@settings(max_examples=8, deadline=None, print_blob=True, phases=NO_SHRINKING)
 @given(
     seed=SEEDS,
     racks=st.sampled_from([0, 1, 2, 3, 4, 8]),

@@ -11,11 +11,21 @@ from enum import Enum, auto
 import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE
-from holdfast_kvstore.placement._domains import BoolArray
+from holdfast_kvstore.placement._domains import BoolArray, Int64Array
 from holdfast_kvstore.placement._table import Table
 
-Chain = list[tuple[int, int, int]]
-"""Exchanges (group, place, node that takes it)."""
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One exchange of a chain: `taker` may replace `giver` at `place` of any of `groups`.
+
+    The first of the groups is not the first of any other link between `taker` and the needy node.
+    """
+
+    groups: Int64Array
+    place: int
+    taker: int
+    giver: int
 
 
 class Moves(Enum):
@@ -36,58 +46,72 @@ class ChainSearch:
     table: Table
     moves: Moves
 
-    def find(self, giving: BoolArray, needy: int, budget: int) -> tuple[Chain, list[int]]:
-        """Exchanges that bring `needy` one group from a node that gives; the nodes looked at.
+    def find(self, giving: BoolArray, needy: int, budget: int) -> tuple[list[Link], list[int]]:
+        """Exchanges that bring `needy` groups from a node that gives; the nodes looked at.
 
-        Searches breadth first from `needy`, over at most `budget` nodes. No row serves two
-        exchanges of a chain, so that each is still valid when it is made.
+        Searches breadth first from `needy`, over at most `budget` nodes.
         """
         fresh = self.table.fresh()
-        step_of: dict[int, tuple[int, int, int]] = {}
-        seen = {needy}
+        link_of: dict[int, Link] = {}
         queue = [needy]
         looked_at: list[int] = []
         for taker in queue:
             if len(looked_at) >= budget:
                 break
             looked_at.append(taker)
-            used = {group for group, _, _ in _chain_to(step_of, taker)}
-            for giver, group, place in self._givers(fresh, taker, taker == needy):
-                if giver in seen or group in used:
+            used = [link.groups[0] for link in _chain_to(link_of, taker)]
+            for link in self._links(fresh, taker, used):
+                if link.giver == needy or link.giver in link_of:
                     continue
-                seen.add(giver)
-                step_of[giver] = (group, place, taker)
-                if giving[giver]:
-                    return _chain_to(step_of, giver), looked_at
-                queue.append(giver)
+                link_of[link.giver] = link
+                if giving[link.giver]:
+                    return _chain_to(link_of, link.giver), looked_at
+                queue.append(link.giver)
         return [], looked_at
 
-    def _givers(self, fresh: BoolArray, taker: int, first: bool) -> list[tuple[int, int, int]]:
-        """(node, group, place) of each node that could make room for `taker` somewhere."""
+    def _links(self, fresh: BoolArray, taker: int, used: list[np.int64]) -> list[Link]:
+        """Every exchange by which a node could make room for `taker`, but not in `used` rows."""
         table = self.table
         last = table.domains.width - 1
-        places = [last] if self.moves is Moves.OF_LAST_PLACE else range(last + 1)
         found = []
-        for place in places:
+        for place in [last] if self.moves is Moves.OF_LAST_PLACE else range(last + 1):
             able = table.rows[:, place] != HOLE
+            able[used] = False
             if self.moves is Moves.OF_NEW_OWNERS:
                 able &= fresh[:, place]
-            elif self.moves is Moves.OF_LAST_PLACE and not first and table.before is not None:
+            elif self.moves is Moves.OF_LAST_PLACE and used and table.before is not None:
                 able &= fresh[:, place] | (table.before == taker).any(axis=1)
             mine = np.flatnonzero(able)
             free = mine[~table.domains.conflicts(table.rows[mine], place, np.array(taker))]
-            givers, index = np.unique(table.rows[free, place], return_index=True)
-            groups = free[index].tolist()
+            order = np.argsort(table.rows[free, place], kind="stable")
+            givers, starts = np.unique(table.rows[free[order], place], return_index=True)
+            parts = np.split(free[order], starts[1:])
             found += [
-                (giver, group, place) for giver, group in zip(givers.tolist(), groups, strict=True)
+                Link(groups, place, taker, giver)
+                for giver, groups in zip(givers.tolist(), parts, strict=False)
             ]
         return found
 
+    def apply(self, chain: list[Link], groups_max: int) -> None:
+        """Makes the exchanges for one group, or for more if there are rows for them.
 
-def _chain_to(step_of: dict[int, tuple[int, int, int]], giver: int) -> Chain:
+        No row serves two exchanges, so that each is still valid when it is made.
+        """
+        used = np.array([link.groups[0] for link in chain])
+        chosen = []
+        for link in chain:
+            further = np.setdiff1d(link.groups, used)[: groups_max - 1]
+            used = np.concatenate([used, further])
+            chosen.append(np.concatenate([link.groups[:1], further]))
+        count = min(len(groups) for groups in chosen)
+        for link, groups in zip(chain, chosen, strict=True):
+            self.table.put(groups[:count], link.place, link.taker)
+
+
+def _chain_to(link_of: dict[int, Link], giver: int) -> list[Link]:
     """The exchanges from the last giver back to the node in need."""
-    chain: Chain = []
-    while giver in step_of:
-        chain.append(step_of[giver])
-        giver = step_of[giver][2]
+    chain: list[Link] = []
+    while giver in link_of:
+        chain.append(link_of[giver])
+        giver = link_of[giver].taker
     return chain

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from holdfast_kvstore.cluster_map import HOLE
 from holdfast_kvstore.placement._domains import BoolArray, Int64Array
+from holdfast_kvstore.placement._exchange import exchange_rows
 from holdfast_kvstore.placement._table import Table, was_among
 
 PHASES_MAX = 10_000
@@ -50,6 +51,7 @@ def balance_order(table: Table) -> None:
             else:
                 break
             if not done:
+                exchange_rows(table, prefix)
                 break
 
 

@@ -94,22 +94,23 @@ class _Step:
         budget = max(1, CHAIN_CELLS_MAX // self.table.rows.size)
         hopeless: set[int] = set()
         for node in self.takers():
-            while budget > 0 and node not in hopeless:
-                if not self._lacks(node):
-                    break
-                chain, looked_at = search.find(self.giving() > 0, node, budget)
+            while budget > 0 and node not in hopeless and self._lacking(node) > 0:
+                giving = self.giving()
+                chain, looked_at = search.find(giving > 0, node, budget)
                 budget -= len(looked_at)
-                for group, place, taker in chain:
-                    self.table.put(np.array([group]), place, taker)
                 if not chain:
                     # What reaches one of these reaches `node`, and nothing that gives did.
                     hopeless.update(looked_at)
+                else:
+                    search.apply(chain, min(self._lacking(node), int(giving[chain[0].giver])))
 
-    def _lacks(self, node: int) -> bool:
-        if self.table.set_spare[node] >= -self.taker_slack[node]:
-            return False
+    def _lacking(self, node: int) -> int:
+        """Groups that the node should take."""
+        lacking = -int(self.table.set_spare[node])
+        if lacking <= self.taker_slack[node]:
+            return 0
         if self.moves is not Moves.OF_LAST_PLACE:
-            return True
+            return lacking
         goals = self.table.goals[:, node]
-        here = goals[-1] - goals[-2] if len(goals) > 1 else goals[-1]
-        return bool(self.table.place_loads[-1, node] < here)
+        here = int(goals[-1] - goals[-2]) if len(goals) > 1 else int(goals[-1])
+        return min(lacking, here - int(self.table.place_loads[-1, node]))
