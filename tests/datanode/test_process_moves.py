@@ -76,10 +76,14 @@ def test_a_move_from_a_node_that_died_ends(rig: ProcessRig, cluster: holdfast.Cl
     dead.kill()
     rig.wait_for_state(dead_id, meta_pb2.NODE_STATE_DOWN)
     joining = rig.add_node("data-x", "[workers]\nmove_wait_down_s = 1\n")
-    wait_for(lambda: rig.node(rig.node_id(joining)).groups > 0)
+    wait_for(lambda: "previous owner given up" in joining.log_path.read_text())
+    # Those groups are the new node's now; the dead one has its own to take once it is back.
+    wait_for(lambda: blocks.put() < BLOCKS and rig.node(rig.node_id(joining)).load.blocks > 0)
+    dead.start()
+    rig.wait_for_state(dead_id, meta_pb2.NODE_STATE_UP)
     rig.wait_until_settled()
-    assert blocks.put() < BLOCKS
-    wait_for(lambda: rig.node(rig.node_id(joining)).load.blocks > 0)
+    wait_for(lambda: blocks.put() == BLOCKS)
+    assert blocks.found() == BLOCKS
 
 
 def test_blocks_of_a_deleted_space_are_dropped(rig: ProcessRig, cluster: holdfast.Cluster) -> None:
