@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from holdfast_native import RawProbe
 
 from bench.bed import bed, keys, load_set
 from bench.figure import Bound, Figure
 from bench.raw_peer import SEED, raw_peer
+from holdfast_native import RawProbe
 
 BLOCK_BYTES = 64 << 10
 BLOCKS = 4096

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 
-import holdfast
 import numpy as np
 
+import holdfast
 from bench.bed import bed, keys, load_set
 from bench.figure import Bound, Figure
 from bench.raw_peer import SEED
