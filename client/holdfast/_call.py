@@ -15,9 +15,10 @@ GRACE_MS = 1000
 """How long a wait outlasts the call's deadline, at which native code ends the call by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(Generic[R]):
-    """How to start a call and how to read its outcome."""
+    """How to start a call and how to read its outcome. Never changed; not frozen, because making
+    a frozen value takes a microsecond, once a call."""
 
     launch: Callable[[bool], Operation]
     """Starts it; the argument asks for a notice at the event descriptor when it has ended."""
@@ -34,17 +35,21 @@ class Call(Generic[R]):
 
     def run(self) -> R:
         """The blocking form. An interrupt cancels the call before it is raised."""
-        operation = self.start(False)
-        wait_to_end(operation, self.deadline_ms)
+        return self.finish(self.start(False))
+
+    def finish(self, operation: Operation) -> R:
+        """Waits until `operation` has ended and answers what became of it.
+
+        Nothing touches the call's memory any more when this returns or raises.
+        """
+        try:
+            try:
+                ended = operation.wait(self.deadline_ms + GRACE_MS)
+            except BaseException:
+                operation.cancel()
+                raise
+            if not ended:
+                operation.cancel()
+        except NativeError as error:
+            raise translated(error) from error
         return self.read(operation)
-
-
-def wait_to_end(operation: Operation, deadline_ms: int) -> None:
-    """Waits until `operation` has ended; nothing touches its memory when this returns or raises."""
-    try:
-        ended = operation.wait(deadline_ms + GRACE_MS)
-    except BaseException:
-        operation.cancel()
-        raise
-    if not ended:
-        operation.cancel()

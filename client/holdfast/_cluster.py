@@ -20,7 +20,9 @@ from holdfast._tls import Tls
 from holdfast.errors import Closed, HoldfastError, InvalidArgument
 from holdfast_proto import meta_pb2 as pb
 
-_open: weakref.WeakSet[Cluster] = weakref.WeakSet()
+_clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
+_sessions: set[Session] = set()
+"""Sessions to be closed at the interpreter's exit: a space can outlive its cluster object."""
 _TRANSPORTS = ("auto", "tcp", "shm")
 
 
@@ -81,7 +83,7 @@ class Cluster:
         self._lock = Lock()
         self._session: Session | None = None
         self._closed = False
-        _open.add(self)
+        _clusters.add(self)
 
     def space(
         self,
@@ -160,6 +162,7 @@ class Cluster:
             self._closed = True
             session, self._session = self._session, None
         if session is not None:
+            _sessions.discard(session)
             session.close(seconds)
 
     def _live(self) -> Session:
@@ -172,6 +175,7 @@ class Cluster:
                 raise Closed("this cluster object is closed: connect again")
             if self._session is None:
                 self._session = Session(self._target)
+                _sessions.add(self._session)
             return self._session
 
     def __enter__(self) -> Cluster:
@@ -205,14 +209,15 @@ def describe_space(cluster: Cluster, name: str) -> pb.SpaceInfo:
 
 
 def _close_all() -> None:
-    for cluster in list(_open):
+    while _sessions:
+        session = _sessions.pop()
         with contextlib.suppress(HoldfastError):
-            cluster.close()
+            session.close(session.timeouts.close_s)
 
 
 def _free_locks_in_child() -> None:
     # A thread of the parent may have held one; in the child nobody would ever release it.
-    for cluster in list(_open):
+    for cluster in list(_clusters):
         cluster._lock = Lock()
 
 

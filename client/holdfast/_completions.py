@@ -62,7 +62,10 @@ class Completions:
 
     def drain(self) -> None:
         """Settles every operation that has ended since the last call."""
-        tokens = self._native.completed()
+        try:
+            tokens = self._native.completed()
+        except NativeError:
+            return  # closed meanwhile: `close` settles what is left
         with self._lock:
             ready = [self._settle.pop(token, None) for token in tokens]
         for settle in ready:
@@ -78,6 +81,10 @@ class Completions:
             _called(callback)
 
         try:
+            # Asked first, without the lock: a forked child must not wait for a parent's thread.
+            if operation.done:
+                _called(callback)
+                return
             with self._lock:
                 watched = operation.notify()
                 if watched:
@@ -91,8 +98,15 @@ class Completions:
             _called(callback)
 
     def close(self) -> None:
-        """Ends the thread at its next look. Called after the native client was closed."""
+        """Settles what is left and ends the thread at its next look.
+
+        Called after the native client was closed, which ended every operation.
+        """
         self._closed = True
+        with self._lock:
+            left, self._settle = list(self._settle.values()), {}
+        for settle in left:
+            settle()
 
     def _keep_thread(self) -> None:
         if self._thread is None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, TypeVar, cast
 
-from holdfast._call import Call, wait_to_end
+from holdfast._call import Call
 from holdfast._completions import Completions
+from holdfast._native_errors import translated
 from holdfast.errors import DeadlineExceeded
+from holdfast_native import NativeError
 
 R = TypeVar("R")
 _NOTHING = object()
@@ -17,7 +19,7 @@ _NOTHING = object()
 class Pending(Generic[R]):
     """A call that was started. Whoever waits in `result` drives it; nobody has to.
 
-    Results keep their memory busy until the call has ended: take or cancel every one.
+    Its memory is in use until it has ended. Every method raises ForkedError in a forked child.
     """
 
     def __init__(self, call: Call[R], completions: Completions) -> None:
@@ -29,7 +31,10 @@ class Pending(Generic[R]):
 
     def done(self) -> bool:
         """Whether it has ended, in any way."""
-        return self._operation.done
+        try:
+            return self._operation.done
+        except NativeError as error:
+            raise translated(error) from error
 
     def result(self, timeout: float | None = None) -> R:
         """Waits for the end and answers what became of each key.
@@ -38,26 +43,41 @@ class Pending(Generic[R]):
         is still under way after `timeout`; it stays so, and can be waited for again. Ctrl-C while
         waiting cancels the call.
         """
-        if timeout is None:
-            wait_to_end(self._operation, self._call.deadline_ms)
-        elif not self._operation.wait(max(0, int(timeout * 1000))):
+        if self._result is _NOTHING:
+            if timeout is not None:
+                self._wait(timeout)
+            found = self._call.finish(self._operation)
+            with self._lock:
+                if self._result is _NOTHING:
+                    self._result = found
+        return cast(R, self._result)
+
+    def _wait(self, timeout_s: float) -> None:
+        try:
+            ended = self._operation.wait(max(0, int(timeout_s * 1000)))
+        except NativeError as error:
+            raise translated(error) from error
+        except BaseException:
+            self._operation.cancel()
+            raise
+        if not ended:
             raise DeadlineExceeded(
-                f"the call is still under way after {timeout} s: wait longer, or cancel it"
+                f"the call is still under way after {timeout_s} s: wait longer, or cancel it"
             )
-        with self._lock:
-            if self._result is _NOTHING:
-                self._result = self._call.read(self._operation)
-            return cast(R, self._result)
 
     def cancel(self) -> None:
         """Ends it now; keys not done yet are `Status.CANCELLED`, and nothing writes into its
         segments once this returns. `result` then answers at once."""
-        self._operation.cancel()
+        try:
+            self._operation.cancel()
+        except NativeError as error:
+            raise translated(error) from error
 
     def add_done_callback(self, callback: Callable[[Pending[R]], object]) -> None:
-        """Calls `callback(self)` once it has ended, on a thread of the library.
+        """Calls `callback(self)` once it has ended, on whichever thread hears of it.
 
-        At once, on this thread, if it has ended already. An exception that it raises is logged.
+        At once, on this thread, if it has ended already. It must be short; an exception that it
+        raises is logged.
         """
         self._completions.call_back(self._operation, lambda: callback(self))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Mapping
@@ -184,8 +185,11 @@ class Session:
 
     def observe(self, reasons: Mapping[str, int]) -> None:
         """Looks at the outcome of a call: what it tells about map and tickets."""
-        if self.native.stale:
-            self.watch.refresh_map()
+        if not reasons or self._closed:
+            return
+        with contextlib.suppress(holdfast_native.NativeError):  # closed at this moment
+            if self.native.stale:
+                self.watch.refresh_map()
         if _REFUSED in reasons:
             self.watch.refresh_tickets()
 

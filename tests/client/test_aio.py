@@ -92,6 +92,27 @@ def test_a_cancelled_task_cancels_its_call(space: holdfast.Space) -> None:
     assert space.match(keys(0, 32)) == 32
 
 
+def test_closing_the_cluster_object_ends_its_awaits(local: holdfast.LocalCluster) -> None:
+    cluster = local.connect(transport="tcp")
+    space = cluster.space("closing-awaits", block_bytes=BLOCK_BYTES, create=True)
+
+    async def closed() -> list[holdfast.ExistsResult]:
+        calls = [space.aio.exists(keys(0, 64), deadline=60) for _ in range(20)]
+        tasks = [asyncio.create_task(call) for call in calls]
+        await asyncio.wait(tasks, timeout=0.05)
+        await asyncio.to_thread(cluster.close)
+        return await asyncio.wait_for(asyncio.gather(*tasks), 10)
+
+    for node in local.data_nodes:
+        node.pause()
+    try:
+        results = asyncio.run(closed())
+    finally:
+        for node in local.data_nodes:
+            node.resume()
+    assert {status for result in results for status in result.raw} == {holdfast.Status.CANCELLED}
+
+
 def test_errors_come_before_the_wait(
     tcp_cluster: holdfast.Cluster, new_name: Callable[[], str]
 ) -> None:

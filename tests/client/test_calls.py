@@ -160,6 +160,14 @@ def test_segments_that_do_not_fit_are_refused(
             tcp_space.get(keys(0, count), segments)
 
 
+def test_read_only_memory_cannot_be_read_into(tcp_space: holdfast.Space) -> None:
+    with (
+        tcp_space.register(bytes(BLOCK_BYTES)) as region,
+        pytest.raises(holdfast.InvalidArgument, match="read"),
+    ):
+        tcp_space.get([b"key"], region.blocks())
+
+
 @pytest.mark.parametrize("deadline", [0, -1, 601, float("nan")])
 def test_a_deadline_must_be_possible(tcp_space: holdfast.Space, deadline: float) -> None:
     with pytest.raises(holdfast.InvalidArgument, match="deadline"):

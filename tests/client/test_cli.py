@@ -26,12 +26,16 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(local: holdfast.LocalCluster, tmp_path: Path) -> Run:
     """Runs `holdfast ARGUMENTS` with a context file for the shared cluster."""
-    context = tmp_path / "context.toml"
+    return runner(local, tmp_path / "context.toml")
+
+
+def runner(running: holdfast.LocalCluster, context: Path) -> Run:
+    """Runs `holdfast ARGUMENTS` with a context file for `running`."""
     ContextFile(
-        address=local.address,
-        tenant=local.tenant,
-        key=f"file:{local.directory / 'tenant.key'}",
-        secret=f"file:{local.secret_path}",
+        address=running.address,
+        tenant=running.tenant,
+        key=f"file:{running.directory / 'tenant.key'}",
+        secret=f"file:{running.secret_path}",
     ).store(context)
 
     def call(
@@ -165,6 +169,30 @@ def test_a_context_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(holdfast.ConfigInvalid, match="chmod 600"):
         ContextFile.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_drained_node_is_empty_and_can_be_removed(tmp_path: Path) -> None:
+    with holdfast.local(data_nodes=3, arena_mib=32) as own:
+        run = runner(own, tmp_path / "context.toml")
+        content = os.urandom(1 << 20)
+        (tmp_path / "file").write_bytes(content)
+        run("kv", "put", "drained", "file", str(tmp_path / "file"), "--block-bytes", "8192")
+        node = json.loads(run("status", "--json").stdout)["nodes"][0]["id"]
+        run("node", "remove", str(node), expect=ExitCode.FAILED)
+        run("node", "drain", str(node))
+        found = json.loads(run("status", "--json", expect=ExitCode.UNHEALTHY).stdout)
+        drained = next(one for one in found["nodes"] if one["id"] == node)
+        assert (drained["groups"], drained["load"]["blocks"]) == (0, 0)
+        run("node", "remove", str(node))
+        run("kv", "get", "drained", "file", "-o", str(tmp_path / "copy"))
+        assert (tmp_path / "copy").read_bytes() == content
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_for_shells(run: Run, shell: str) -> None:
+    assert "holdfast" in run("--show-completion", shell).stdout
 
 
 @pytest.mark.slow

@@ -81,6 +81,45 @@ def test_a_cancelled_call_has_a_result_and_leaves_the_memory_alone(space: holdfa
     assert result.hits + result.count_of(holdfast.Status.CANCELLED) == 64
 
 
+def test_closing_the_cluster_object_ends_what_is_under_way(local: holdfast.LocalCluster) -> None:
+    cluster = local.connect(transport="tcp")
+    space = cluster.space("closing-pending", block_bytes=BLOCK_BYTES, create=True)
+    called = threading.Event()
+    for node in local.data_nodes:
+        node.pause()
+    try:
+        pending = [space.futures.exists(keys(0, 64), deadline=60) for _ in range(20)]
+        pending[0].add_done_callback(lambda done: called.set())
+        cluster.close()
+        for one in pending:
+            assert one.done()
+            assert one.result().count_of(holdfast.Status.CANCELLED) == 64
+        assert called.wait(10)
+    finally:
+        for node in local.data_nodes:
+            node.resume()
+
+
+def test_a_waiting_thread_is_let_go_by_a_close(local: holdfast.LocalCluster) -> None:
+    cluster = local.connect(transport="tcp")
+    space = cluster.space("closing-waits", block_bytes=BLOCK_BYTES, create=True)
+    found: list[int] = []
+    thread = threading.Thread(
+        target=lambda: found.append(space.exists(keys(0, 8), deadline=60).count)
+    )
+    for node in local.data_nodes:
+        node.pause()
+    try:
+        thread.start()
+        wait_for("the call's start", lambda: cluster.stats()["operations_in_flight"] == 1, 10)
+        cluster.close()
+        thread.join(10)
+    finally:
+        for node in local.data_nodes:
+            node.resume()
+    assert found == [0]
+
+
 def test_too_many_at_once_are_refused_as_busy(local: holdfast.LocalCluster) -> None:
     with local.connect(limits=holdfast.Limits(operations_max=4)) as cluster:
         space = cluster.space("busy", block_bytes=BLOCK_BYTES, create=True)

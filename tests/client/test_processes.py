@@ -66,10 +66,12 @@ def test_a_used_object_raises_in_a_child_and_the_parent_goes_on(
         space = cluster.space("forks", block_bytes=64, create=True)
         region = space.allocate(64)
         assert space.put([b"key"], region.blocks()).kept == 1
+        pending = space.futures.match([b"key"])
         child = os.fork()
         if child == 0:
             for call in (lambda: space.match([b"key"]), lambda: cluster.space("forks"),
-                         lambda: space.futures.match([b"key"])):
+                         lambda: space.futures.match([b"key"]), pending.done, pending.result,
+                         pending.cancel, lambda: pending.add_done_callback(print)):
                 try:
                     call()
                 except holdfast.ForkedError as error:
@@ -81,6 +83,7 @@ def test_a_used_object_raises_in_a_child_and_the_parent_goes_on(
             os._exit(0)
         wait_child(child)
         assert space.match([b"key"]) == 1
+        assert pending.result() == 1
         """,
     )
 

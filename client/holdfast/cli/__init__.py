@@ -14,7 +14,7 @@ def main() -> None:
     from holdfast.errors import HoldfastError
 
     try:
-        app()
+        app(prog_name="holdfast")
     except HoldfastError as error:
         err.print(f"[bold red]error:[/] {_escaped(error.message)}")
         sys.exit(exit_code_of(error))
