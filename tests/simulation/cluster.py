@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from holdfast_metanode.raft.requests import Proposal
+from holdfast_metanode.raft.requests import MemberChange, MemberStep, Proposal
 from holdfast_metanode.state.machine import Applied
+from holdfast_native import RaftConfiguration
 from holdfast_proto import command_pb2 as records
 from tests.simulation.client import SimulatedClient
 from tests.simulation.history import History
@@ -19,13 +20,17 @@ from tests.simulation.network import Weather, Wires
 from tests.simulation.world import World
 
 FAULTS_MS = 20_000
-HEAL_MS = 20_000
+HEAL_MS = 60_000
+"""Generous: with many removed members about, a client that asks at random needs many tries."""
 
 
 class SimulatedCluster:
     """Members, clients, and everything that is watched while they run."""
 
-    def __init__(self, seed: int, members: int = 3, clients: int = 4) -> None:
+    def __init__(
+        self, seed: int, members: int = 3, clients: int = 4, changing: bool = False
+    ) -> None:
+        self._changing = changing
         self.world = World(seed)
         self.wires = Wires(self.world)
         self.history = History()
@@ -105,6 +110,8 @@ class SimulatedCluster:
         end_ms = self.world.now_ms + FAULTS_MS
         self._next_fault(end_ms)
         self._move_nodes(end_ms, 1)
+        if self._changing:
+            self._change_members(end_ms)
         self.world.run_until(end_ms)
 
     def _next_fault(self, end_ms: int) -> None:
@@ -161,8 +168,49 @@ class SimulatedCluster:
                 member.submit(Proposal(data, deadline_ms, lambda outcome: None))
         self.world.after(1_000, lambda: self._move_nodes(end_ms, round_number + 1))
 
+    # ------------------------------------------------------------------------ members
+
+    def _configuration(self) -> RaftConfiguration:
+        """As the member that is furthest knows it."""
+        furthest = max(
+            (member.machine.applied() for member in self.members if member.machine is not None),
+            key=lambda applied: applied.index,
+        )
+        return RaftConfiguration.decode(furthest.configuration)
+
+    def _change_members(self, end_ms: int) -> None:
+        """Members enter as learners, are promoted, and leave, whatever else goes on."""
+        if self.world.now_ms >= end_ms:
+            return
+        self.world.after(
+            self.world.random.randint(500, 2_000), lambda: self._change_members(end_ms)
+        )
+        if not any(member.running for member in self.members):
+            return
+        configuration = self._configuration()
+        voters, learners = configuration.voters, configuration.learners
+        step: MemberStep
+        if learners:
+            step = ("add_voter", learners[0])
+        elif len(voters) >= 4:
+            step = ("remove", self.world.random.choice(voters))
+        else:
+            entering = SimulatedMember(
+                self.world, self.wires, len(self.members) + 1, [], self._applying
+            )
+            self.members.append(entering)
+            entering.start()
+            step = ("add_learner", entering.id)
+        for member in self.members:
+            if member.host is not None and member.host.standing.leads:
+                deadline_ms = self.world.now_ms + 1_000
+                member.submit(MemberChange([step], deadline_ms, lambda outcome: None))
+
     def heal_and_serve(self) -> None:
-        """Ends all faults; every operation must be answered and every member be equal."""
+        """Ends all faults; every operation must be answered and every member be equal.
+
+        A member that is not in the configuration need not be: it was removed, or never let in.
+        """
         self.wires.heal()
         for member in self.members:
             _restart(member)
@@ -179,7 +227,11 @@ class SimulatedCluster:
 
     def _equal(self) -> bool:
         applied = set()
+        configuration = self._configuration()
+        present = {*configuration.voters, *configuration.learners}
         for member in self.members:
+            if member.id not in present:
+                continue
             if member.machine is None:
                 return False
             applied.add(member.machine.applied().index)

@@ -28,9 +28,9 @@ def seeds() -> list[int]:
     return FIXED_SEEDS[:RUNS] + [fresh.getrandbits(32) for _ in range(RUNS - len(FIXED_SEEDS))]
 
 
-def simulate(seed: int, members: int) -> SimulatedCluster:
+def simulate(seed: int, members: int, changing: bool = False) -> SimulatedCluster:
     print(f"replay: HOLDFAST_SIMULATION_SEED={seed} pytest tests/simulation")
-    cluster = SimulatedCluster(seed, members)
+    cluster = SimulatedCluster(seed, members, changing=changing)
     cluster.found()
     cluster.run_faults()
     cluster.heal_and_serve()
@@ -40,7 +40,7 @@ def simulate(seed: int, members: int) -> SimulatedCluster:
 @pytest.mark.parametrize("run", range(1 if "HOLDFAST_SIMULATION_SEED" in os.environ else RUNS))
 def test_members_under_faults(run: int) -> None:
     seed = seeds()[run]
-    cluster = simulate(seed, members=5 if seed % 4 == 0 else 3)
+    cluster = simulate(seed, members=5 if seed % 4 == 0 else 3, changing=seed % 3 == 0)
     check_acknowledged_kept(cluster.history, cluster.at_most_once, cluster.applied_equal)
     check_linearizable(cluster.history, NAMES)
     answered = len(cluster.history.operations) - cluster.history.unanswered
