@@ -17,7 +17,8 @@ class Status(IntEnum):
     PRESENT = 3
     """put: a committed block of this key was there already; nothing was sent."""
     BUSY = 4
-    """put: another put of this key is under way, or there is no room just now."""
+    """put: another put of this key is under way, or there is no room just now. Promises nothing:
+    of a mirror, some copies may hold the block."""
     REFUSED = 5
     """put: never possible as asked (quota, size)."""
     UNKNOWN = 6

@@ -46,6 +46,10 @@ def test_one_writer_of_each_key_wins_whole(
         assert {Status(status) for status in result.raw} <= ALLOWED
     # Whoever found it present or stored it can read it; every block is of one writer.
     kept = np.array([result.statuses for result in results.values()])
+    # A mirror's copies may be won by different writers, to each of which the other copy was busy.
+    may_have_won = {Status.STORED, Status.UNKNOWN}
+    if redundancy != "single":
+        may_have_won.add(Status.BUSY)
     known = ((kept == Status.STORED) | (kept == Status.PRESENT)).any(axis=0)
     for transport in ("tcp", "shm"):
         with local.connect(transport="shm" if transport == "shm" else "tcp") as cluster:
@@ -56,4 +60,4 @@ def test_one_writer_of_each_key_wins_whole(
             for block in np.flatnonzero(found.hit_mask).tolist():
                 assert len(np.unique(place[block])) == 1
                 winner = int(place[block, 0]) - 1
-                assert results[winner].raw[block] in (Status.STORED, Status.UNKNOWN)
+                assert results[winner].raw[block] in may_have_won
