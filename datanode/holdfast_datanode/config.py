@@ -115,6 +115,9 @@ class DataNodeConfig(_Section):
     """Holds the node's identity, its lock and its ready file. Made when it is missing."""
     members: Annotated[tuple[PeerAddress, ...], Field(min_length=1, max_length=16, strict=False)]
     """`host:port` of metadata members; one that answers is enough, the others are learnt."""
+    members_authority: Path | None = None
+    """PEM file of the certificate authority that the members' certificates are checked with; none:
+    members are spoken to in plain text."""
     secret: str
     """The cluster's secret, by reference: "file:PATH" or "env:NAME"."""
     listen: Address = "127.0.0.1:7400"
@@ -187,12 +190,18 @@ class DataNodeConfig(_Section):
         return self
 
     def _check_reach(self) -> None:
-        """Refuses to serve other machines in plain text unless that was asked for."""
+        """Refuses plain text between machines unless that was asked for."""
+        if self.insecure_network:
+            return
+        for member in self.members:
+            if self.members_authority is None and not is_loopback(split_address(member)[0]):
+                raise ValueError(
+                    f"member {member!r} is on another machine: name the certificate authority of "
+                    "the members (members_authority), or set insecure_network = true if that "
+                    "network is trusted"
+                )
         for field, address in (("listen", self.listen), ("metrics.listen", self.metrics.listen)):
-            if address is None or self.insecure_network:
-                continue
-            host = split_address(address)[0]
-            if not is_loopback(host):
+            if address is not None and not is_loopback(split_address(address)[0]):
                 raise ValueError(
                     f"{field} {address!r} can be reached by other machines, and what is served "
                     "there is not encrypted: listen on 127.0.0.1, or set insecure_network = true "
@@ -211,7 +220,7 @@ def load_config(path: Path) -> DataNodeConfig:
         raise ConfigInvalid(f"configuration {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"configuration {path} is not TOML: {error}") from error
-    for field in ("data_directory", "unix_path"):
+    for field in ("data_directory", "unix_path", "members_authority"):
         if isinstance(values.get(field), str):
             values[field] = path.resolve().parent / values[field]
     try:

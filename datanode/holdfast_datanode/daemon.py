@@ -29,7 +29,7 @@ from holdfast_datanode.workers import (
     WorkerStatus,
     WorkerThread,
 )
-from holdfast_kvstore.errors import HoldfastError, Internal, Unavailable
+from holdfast_kvstore.errors import ConfigInvalid, HoldfastError, Internal, Unavailable
 from holdfast_kvstore.secret import load_secret
 from holdfast_native import Node
 
@@ -91,7 +91,8 @@ class DataNode:
         raise_descriptor_limit(config)
         check_memory(config)
         directory = parts.enter_context(DataDirectory(config.data_directory))
-        metadata = MetadataClient(config.members, load_secret(config.secret))
+        authority = _read(config.members_authority)
+        metadata = MetadataClient(config.members, load_secret(config.secret), authority)
         parts.callback(metadata.close)
         membership = Membership(
             metadata, directory, config.metadata_deadline_ms, on_fatal=self._end_with
@@ -225,6 +226,13 @@ class DataNode:
     def _end_with(self, error: HoldfastError) -> None:
         self._fatal = error
         self._ending.set()
+
+
+def _read(authority: Path | None) -> bytes | None:
+    try:
+        return None if authority is None else authority.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid(f"members_authority {authority}: {error.strerror}") from error
 
 
 def _with_port(listen: str) -> str:

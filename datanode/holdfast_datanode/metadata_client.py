@@ -53,17 +53,20 @@ class MetadataClient:
 
     A call goes to the member that last led. Where it is refused there with a leader's address, it
     goes on to that one; where a member cannot be reached, to the next, until its deadline.
+    With `authority`, PEM of a certificate authority, every connection uses TLS.
     """
 
     def __init__(
         self,
         members: Iterable[str],
         secret: Secret,
+        authority: bytes | None = None,
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._secret = secret
+        self._authority = authority
         self._monotonic_s = monotonic_s
         self._unix_s = unix_s
         self._lock = threading.Lock()
@@ -214,9 +217,15 @@ class MetadataClient:
                 raise Unavailable("this node stops")
             channel = self._channels.get(member)
             if channel is None:
-                channel = grpc.insecure_channel(member, options=_CHANNEL_OPTIONS)
+                channel = self._open(member)
                 self._channels[member] = channel
         return meta_pb2_grpc.MembershipStub(channel)
+
+    def _open(self, member: str) -> grpc.Channel:
+        if self._authority is None:
+            return grpc.insecure_channel(member, options=_CHANNEL_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(self._authority)
+        return grpc.secure_channel(member, credentials, options=_CHANNEL_OPTIONS)
 
     def _credential(self, method: str, request: Message) -> tuple[tuple[str, str]]:
         digest = body_digest(request.SerializeToString(deterministic=True))

@@ -38,7 +38,7 @@ class MemberSection(_Section):
     """Never given to a member with another disk."""
     data: Path
     """Folder of the Raft log and the state."""
-    listen: Address = "127.0.0.1:7400"
+    listen: Address = "127.0.0.1:7300"
     """Port 0: any free one. Other hosts than loopback need `[tls]`."""
     advertise: Address | None = None
     """Where the others reach it; None: where it listens."""

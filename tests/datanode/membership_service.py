@@ -38,12 +38,18 @@ class MembershipService(meta_pb2_grpc.MembershipServicer):
     views: queue.Queue[meta_pb2.NodeView | None] = field(default_factory=queue.Queue)
     """What the watch sends; None ends the stream."""
     watches: int = 0
+    credentials: grpc.ServerCredentials | None = None
+    """Of TLS; None: plain text."""
 
     def __enter__(self) -> Self:
         self._replays = ReplayCache()
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
         meta_pb2_grpc.add_MembershipServicer_to_server(self, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        if self.credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", self.credentials)
+        self.address = f"127.0.0.1:{port}"
         self._server.start()
         return self
 

@@ -48,6 +48,7 @@ def test_every_section_can_be_given(tmp_path: Path) -> None:
         ('listen = "7400"', "not of the form host:port"),
         ('listen = "127.0.0.1:70000"', "not of the form host:port"),
         ('advertise = "127.0.0.1:0"', "needs a port other than 0"),
+        ('advertise = "nowhere"', "not of the form host:port"),
         ("extent_mib = 24", "must be a power of two"),
         ("extent_mib = 128", "must be a multiple of extent_mib"),
         ("weight = -1", "weight: Input should be greater than or equal to 0"),
@@ -74,6 +75,15 @@ def test_other_machines_are_served_in_plain_text_only_when_asked_for(tmp_path: P
         load_config(write(tmp_path, text))
     config = load_config(write(tmp_path, text + "insecure_network = true\n"))
     assert config.advertise == "10.0.0.7:7400"
+
+
+def test_members_on_other_machines_need_an_authority(tmp_path: Path) -> None:
+    text = SMALLEST.replace("127.0.0.1:7300", "10.0.0.1:7300")
+    with pytest.raises(ConfigInvalid, match="members_authority"):
+        load_config(write(tmp_path, text))
+    config = load_config(write(tmp_path, text + 'members_authority = "authority.pem"\n'))
+    assert config.members_authority == tmp_path / "authority.pem"
+    load_config(write(tmp_path, text + "insecure_network = true\n"))
 
 
 def test_an_address_that_nobody_can_dial_must_be_advertised_as_another(tmp_path: Path) -> None:

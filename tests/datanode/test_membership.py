@@ -22,8 +22,8 @@ from holdfast_kvstore.errors import (
     WrongCluster,
 )
 from holdfast_kvstore.map_codec import encode_map
-from holdfast_kvstore.secret import Secret
 from holdfast_proto import meta_pb2
+from tests.datanode.certificates import self_signed
 from tests.datanode.maps import cluster_map
 from tests.datanode.membership_service import CLUSTER_ID, SECRET, MembershipService
 from tests.datanode.native_twin import NodeTwin
@@ -46,9 +46,9 @@ DEADLINE_MS = 5_000
 class Rig:
     """A membership of its own over some members."""
 
-    def __init__(self, folder: Path, *members: str, secret: Secret = SECRET) -> None:
+    def __init__(self, folder: Path, *members: str, authority: bytes | None = None) -> None:
         self.directory = DataDirectory(folder)
-        self.metadata = MetadataClient(members, secret)
+        self.metadata = MetadataClient(members, SECRET, authority)
         self.fatal: list[HoldfastError] = []
         self.membership = Membership(
             self.metadata, self.directory, DEADLINE_MS, on_fatal=self.fatal.append
@@ -138,6 +138,18 @@ def test_a_follower_names_the_leader(tmp_path: Path, service: MembershipService)
         assert rig.metadata.preferred == service.address
         assert service.address in rig.metadata.members
         rig.close()
+
+
+def test_members_are_spoken_to_over_tls_when_their_authority_is_known(tmp_path: Path) -> None:
+    authority, credentials = self_signed()
+    with MembershipService(credentials=credentials) as service:
+        rig = Rig(tmp_path, service.address, authority=authority)
+        assert rig.membership.join(DESCRIPTION, DEADLINE_MS).node == 42
+        rig.close()
+        stranger = Rig(tmp_path, service.address, authority=self_signed()[0])
+        with pytest.raises(Unavailable):
+            stranger.membership.join(DESCRIPTION, 500)
+        stranger.close()
 
 
 def test_a_join_that_nobody_takes_ends_at_its_deadline(tmp_path: Path) -> None:
