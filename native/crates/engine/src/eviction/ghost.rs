@@ -1,10 +1,10 @@
 /// Ghost cells for each hundred slots.
-const CELLS_PERCENT: u64 = 50;
+const CELLS_PERCENT: u64 = 25;
 
 /// What is remembered of evicted blocks: 12 bits of hash and the touches, two bytes a block.
 ///
 /// Each hash has one cell; a later eviction overwrites it. So memory of an eviction fades within
-/// about half a residence time, and one lookup in 4096 is fooled, which costs a little rank.
+/// about a quarter of a residence time, and one lookup in 4096 is fooled, which costs a little rank.
 #[derive(Debug, Default)]
 pub(super) struct Ghost {
     cells: Box<[u16]>,

@@ -16,4 +16,4 @@ pub(crate) use clock::Clock;
 pub(crate) use harvest::{CHUNK_SLOTS, Harvest, SlotRanks};
 pub(crate) use policy::{Admission, EvictionPolicy, Ranking};
 pub(crate) use reuse::ReusePolicy;
-pub(crate) use word::{BlockWord, position_of_class};
+pub(crate) use word::{BlockKind, BlockWord, position_of_class};

@@ -1,4 +1,4 @@
-use super::{BlockWord, Clock};
+use super::{BlockKind, BlockWord, Clock};
 
 /// Bits by which a rank is shifted to leave room for the depth.
 const DEPTH_BITS: u32 = 4;
@@ -23,7 +23,7 @@ impl Ranking {
     #[inline]
     pub(crate) fn rank(&self, word: BlockWord, priority: u8) -> u32 {
         let mut age = word.age(self.tick) - self.credit_ticks[word.touches() as usize];
-        if word.is_deepest() {
+        if word.kind() == BlockKind::Deepest {
             age += self.deepest_debit_ticks;
         }
         age -= i32::from(priority) * self.priority_ticks;
@@ -35,6 +35,8 @@ impl Ranking {
 /// What is known of a block that is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Admission {
+    /// Hash of its id.
+    pub(crate) hash: u64,
     /// Uses before an earlier eviction; 0 when none is known.
     pub(crate) recalled: u32,
     /// Its place in its prefix.

@@ -1,4 +1,4 @@
-use super::{Admission, BlockWord, Clock, EvictionPolicy, Ranking};
+use super::{Admission, BlockKind, BlockWord, Clock, EvictionPolicy, Ranking};
 
 /// Least recently used first: the plain twin of the reuse policy, for comparison in tests.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ impl EvictionPolicy for RecencyPolicy {
     }
 
     fn admit(&mut self, clock: &Clock, admission: Admission) -> BlockWord {
-        BlockWord::new(clock.tick(), 1, admission.position, admission.deepest)
+        BlockWord::new(clock.tick(), 1, admission.position, BlockKind::Ordinary)
     }
 
     fn touch(&mut self, clock: &Clock, word: BlockWord) -> BlockWord {

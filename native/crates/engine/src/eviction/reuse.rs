@@ -1,30 +1,35 @@
 use super::ghost::Ghost;
 use super::word::TOUCHES_MAX;
-use super::{Admission, BlockWord, Clock, EvictionPolicy, Ranking};
+use super::{Admission, BlockKind, BlockWord, Clock, EvictionPolicy, Ranking};
 
-/// Share of regretted evictions below which recency alone decides.
-const REGRET_FREE: f64 = 0.035;
-/// Growth of the reuse credit with the share of regretted evictions.
-const CREDIT_PER_REGRET: f64 = 12.0;
+/// Share of late returns below which recency alone decides.
+const RETURNS_FREE: f64 = 0.035;
+/// Growth of the reuse credit with the share of late returns.
+const CREDIT_PER_RETURN: f64 = 12.0;
 /// Largest credit for each doubling of the touches, residence times.
-const CREDIT_MAX: f64 = 0.8;
+const CREDIT_MAX: f64 = 0.65;
 /// Touches closer together than this part of a residence time count once.
-const SAME_USE_PARTS: u32 = 256;
-/// Deepest blocks seen before their fate is judged.
-const DEEPEST_SEEN_MIN: f64 = 64.0;
+const SAME_USE_PARTS: u32 = 64;
+/// Ends of deepest blocks seen before their fate is judged.
+const ENDS_MIN: f64 = 48.0;
 /// Deepest blocks are debited when reused less than this part as often as others.
 const DEEPEST_REUSE_PART: f64 = 0.2;
+/// One deepest block in so many is treated as ordinary, so that the debit is judged by blocks
+/// that do not suffer it.
+const SAMPLE_PARTS: u64 = 8;
 
 /// Recency, with a credit for reuse that fades as room grows.
 ///
 /// A block that was used n times counts as younger by credit x residence time x log2(n). The
-/// credit follows the share of *regretted* evictions: of all uses, how many came to a block that
-/// was evicted shortly before. When space is short that share is high and reuse tells best who
-/// comes back; with room enough nothing is regretted and recency is hard to beat. Evicted blocks
-/// keep their count in a [`Ghost`], so that a conversation with long pauses is known again.
+/// credit follows the share of *late returns*: of all uses, how many came to a block that was
+/// evicted shortly before (a regret), or that is here only because of its credit (a rescue: older
+/// than a residence time). When space is short that share is high and reuse tells best who comes
+/// back; with room enough there are none and recency is hard to beat. Evicted blocks keep their
+/// count in a [`Ghost`], so that a conversation with long pauses is known again.
 ///
 /// The deepest block of a put is special where the caller stores partly filled last blocks: those
-/// never come again. Whether they do is measured, and only then do they go first.
+/// never come again. Whether they do is measured on a sample of them, and only when they do not do
+/// the others go first.
 #[derive(Debug, Default)]
 pub(crate) struct ReusePolicy {
     ghost: Ghost,
@@ -32,58 +37,67 @@ pub(crate) struct ReusePolicy {
     inserts: u64,
     uses: f64,
     regrets: f64,
-    /// Blocks written, and used a second time: the deepest of a put, and the others.
-    deepest: Fate,
-    others: Fate,
+    rescues: f64,
+    /// What became of blocks used once: the sample of deepest ones, and the ordinary ones.
+    sample: Fate,
+    ordinary: Fate,
 }
 
+/// How blocks of one kind ended their first life: used again, or evicted before.
 #[derive(Debug, Default)]
 struct Fate {
-    written: f64,
     reused: f64,
+    evicted: f64,
 }
 
 impl Fate {
     fn fade(&mut self) {
-        self.written /= 2.0;
         self.reused /= 2.0;
+        self.evicted /= 2.0;
     }
 
-    fn share(&self) -> f64 {
-        self.reused / self.written.max(1.0)
+    fn ends(&self) -> f64 {
+        self.reused + self.evicted
+    }
+
+    fn share_reused(&self) -> f64 {
+        self.reused / self.ends().max(1.0)
     }
 }
 
 impl ReusePolicy {
     /// Credit for each doubling of the touches, residence times.
     fn credit(&self) -> f64 {
-        let regret = self.regrets / (self.uses + self.regrets).max(1.0);
-        ((regret - REGRET_FREE) * CREDIT_PER_REGRET).clamp(0.0, CREDIT_MAX)
+        let returns = self.regrets + self.rescues;
+        let share = returns / (self.uses + self.regrets).max(1.0);
+        ((share - RETURNS_FREE) * CREDIT_PER_RETURN).clamp(0.0, CREDIT_MAX)
     }
 
     fn deepest_are_lost(&self) -> bool {
-        self.deepest.written >= DEEPEST_SEEN_MIN
-            && self.others.written >= DEEPEST_SEEN_MIN
-            && self.deepest.share() < DEEPEST_REUSE_PART * self.others.share()
+        self.sample.ends() >= ENDS_MIN
+            && self.sample.share_reused() < DEEPEST_REUSE_PART * self.ordinary.share_reused()
     }
 
     /// Old observations weigh half as much every residence time.
     fn fade(&mut self) {
         self.inserts += 1;
-        if self.inserts >= self.slots.max(DEEPEST_SEEN_MIN as u64) {
+        if self.inserts >= self.slots.max(ENDS_MIN as u64) {
             self.inserts = 0;
             self.uses /= 2.0;
             self.regrets /= 2.0;
-            self.deepest.fade();
-            self.others.fade();
+            self.rescues /= 2.0;
+            self.sample.fade();
+            self.ordinary.fade();
         }
     }
 
-    fn fate(&mut self, deepest: bool) -> &mut Fate {
-        if deepest {
-            &mut self.deepest
-        } else {
-            &mut self.others
+    /// Where the end of a block's first life is counted; nowhere for those that are debited.
+    fn fate(&mut self, word: BlockWord) -> Option<&mut Fate> {
+        match word.kind() {
+            _ if word.touches() > 1 => None,
+            BlockKind::Ordinary => Some(&mut self.ordinary),
+            BlockKind::DeepestSample => Some(&mut self.sample),
+            BlockKind::Deepest => None,
         }
     }
 }
@@ -106,13 +120,13 @@ impl EvictionPolicy for ReusePolicy {
 
     fn admit(&mut self, clock: &Clock, admission: Admission) -> BlockWord {
         self.fade();
-        let Admission {
-            recalled,
-            position,
-            deepest,
-        } = admission;
-        self.fate(deepest).written += 1.0;
-        BlockWord::new(clock.tick(), recalled + 1, position, deepest)
+        let kind = match admission.deepest {
+            false => BlockKind::Ordinary,
+            true if admission.hash % SAMPLE_PARTS == 0 => BlockKind::DeepestSample,
+            true => BlockKind::Deepest,
+        };
+        let touches = admission.recalled + 1;
+        BlockWord::new(clock.tick(), touches, admission.position, kind)
     }
 
     fn touch(&mut self, clock: &Clock, word: BlockWord) -> BlockWord {
@@ -120,8 +134,11 @@ impl EvictionPolicy for ReusePolicy {
         let counted = word.age(clock.tick()) >= same_use;
         if counted {
             self.uses += 1.0;
-            if word.touches() == 1 {
-                self.fate(word.is_deepest()).reused += 1.0;
+            if word.touches() > 1 && word.age(clock.tick()) > clock.residence_ticks() as i32 {
+                self.rescues += 1.0;
+            }
+            if let Some(fate) = self.fate(word) {
+                fate.reused += 1.0;
             }
         }
         word.touched(clock.tick(), counted)
@@ -133,6 +150,9 @@ impl EvictionPolicy for ReusePolicy {
             self.ghost.resize(self.slots);
         }
         self.ghost.insert(hash, word.touches());
+        if let Some(fate) = self.fate(word) {
+            fate.evicted += 1.0;
+        }
     }
 
     fn ranking(&mut self, clock: &Clock) -> Ranking {

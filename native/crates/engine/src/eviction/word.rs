@@ -3,28 +3,41 @@ const TICK_BITS: u32 = 20;
 const TICK_MASK: u32 = (1 << TICK_BITS) - 1;
 const TOUCHES_SHIFT: u32 = TICK_BITS;
 const CLASS_SHIFT: u32 = TICK_BITS + 4;
-const DEEPEST_SHIFT: u32 = TICK_BITS + 8;
+const KIND_SHIFT: u32 = TICK_BITS + 8;
+const KIND_MASK: u32 = 3 << KIND_SHIFT;
 
 /// Most touches that are counted.
 pub(crate) const TOUCHES_MAX: u32 = 15;
 
+/// How a block stands in the put that wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum BlockKind {
+    /// Others of its put are deeper, or it was used since.
+    Ordinary = 0,
+    /// The deepest of its put, and not used since.
+    Deepest = 1 << KIND_SHIFT,
+    /// The same, of the sample that is treated as ordinary, to see what becomes of it.
+    DeepestSample = 2 << KIND_SHIFT,
+}
+
 /// What is remembered of a block between touches, 32 bits.
 ///
 /// Bits 0-19: tick of the last touch, modulo 2^20; 20-23: touches, at most 15; 24-27: class of
-/// the position; 28: the block was the deepest of the put that wrote it.
+/// the position; 28-29: [`BlockKind`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct BlockWord(u32);
 
 impl BlockWord {
     /// A word for a block written at `tick`.
-    pub(crate) fn new(tick: u32, touches: u32, position: u32, deepest: bool) -> Self {
+    pub(crate) fn new(tick: u32, touches: u32, position: u32, kind: BlockKind) -> Self {
         let class = u32::from(class_of_position(position));
         Self(
             tick & TICK_MASK
                 | touches.min(TOUCHES_MAX) << TOUCHES_SHIFT
                 | class << CLASS_SHIFT
-                | u32::from(deepest) << DEEPEST_SHIFT,
+                | kind as u32,
         )
     }
 
@@ -34,7 +47,7 @@ impl BlockWord {
         let touches = (self.touches() + u32::from(counted)).min(TOUCHES_MAX);
         let mut kept = self.0 & !(TICK_MASK | TOUCHES_MAX << TOUCHES_SHIFT);
         if counted {
-            kept &= !(1 << DEEPEST_SHIFT);
+            kept &= !KIND_MASK;
         }
         Self(kept | tick & TICK_MASK | touches << TOUCHES_SHIFT)
     }
@@ -58,10 +71,14 @@ impl BlockWord {
         (self.0 >> CLASS_SHIFT & 0xF) as u8
     }
 
-    /// Whether it was the deepest block of the put that wrote it, and not used since.
+    /// How it stands in the put that wrote it.
     #[inline]
-    pub(crate) fn is_deepest(self) -> bool {
-        self.0 >> DEEPEST_SHIFT & 1 == 1
+    pub(crate) fn kind(self) -> BlockKind {
+        match (self.0 & KIND_MASK) >> KIND_SHIFT {
+            0 => BlockKind::Ordinary,
+            1 => BlockKind::Deepest,
+            _ => BlockKind::DeepestSample,
+        }
     }
 }
 

@@ -263,6 +263,7 @@ impl State {
         let (birth, block_bytes, class) = (space.units(put.now), space.block_bytes, space.class);
         let class = &mut self.classes[class as usize];
         let word = class.admit(Admission {
+            hash,
             recalled: u32::from(put.recalled[index]),
             position: write.position,
             deepest: write.position == put.deepest,
