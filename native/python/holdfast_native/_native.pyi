@@ -865,8 +865,8 @@ class Node:
     holds the interpreter lock while it works.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         cluster: bytes,
         node: int,
@@ -883,7 +883,7 @@ class Node:
         pin_bytes_max: int = 1 << 30,
         idle_deadline_ms: int = 300_000,
         fault_injection: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
     def start(self, tcp_address: str, unix_path: str | None) -> None:
         """Binds `host:port` (port 0: any) and the Unix socket, then serves."""
     @property
