@@ -42,7 +42,7 @@ def check_balance(nodes: list[Node], owners: Int32Array) -> None:
     assert (off <= np.maximum(0.05 * share, 1) + 1e-6).all()
 
 
-@settings(max_examples=40, deadline=None, print_blob=True, phases=NO_SHRINKING)
+@settings(max_examples=30, deadline=None, print_blob=True, phases=NO_SHRINKING)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 60),
