@@ -61,7 +61,7 @@ fn timed_pins_keep_blocks_until_their_end() {
     let mut done = [false; 4];
     engine.pin(1, &ids, 1000, 0, &mut done);
     assert_eq!(done, [true; 4]);
-    assert_eq!(engine.stats().pinned_bytes, 4 * 64 << 10);
+    assert_eq!(engine.stats().pinned_bytes, 4 * (64 << 10));
     for number in 100..150 {
         assert!(put(&engine, &spec, id(number), number, 10));
     }
@@ -224,7 +224,7 @@ fn groups_that_move_away_are_dropped_bit_by_bit() {
             )
         })
         .collect();
-    let keep = |group: u32| group % 2 == 0;
+    let keep = |group: u32| group.is_multiple_of(2);
     let (mut cursor, mut calls) = (0, 0);
     loop {
         cursor = engine.retain_groups(cursor, 50, 64, &keep);

@@ -33,7 +33,14 @@ impl Worker {
         let number = self.next(6) as u32;
         SpaceSpec {
             tenant: number / 2,
-            ..space(number, if number % 2 == 0 { 8 << 10 } else { 20_000 })
+            ..space(
+                number,
+                if number.is_multiple_of(2) {
+                    8 << 10
+                } else {
+                    20_000
+                },
+            )
         }
     }
 

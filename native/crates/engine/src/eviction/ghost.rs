@@ -26,7 +26,7 @@ impl Ghost {
     }
 
     fn cell(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.cells.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.cells.len() as u64) >> 32) as usize
     }
 
     /// Remembers an evicted block.

@@ -10,6 +10,8 @@ mod policy;
 #[cfg(test)]
 mod recency;
 mod reuse;
+#[cfg(test)]
+mod tests;
 mod word;
 
 pub(crate) use clock::Clock;

@@ -122,7 +122,7 @@ impl EvictionPolicy for ReusePolicy {
         self.fade();
         let kind = match admission.deepest {
             false => BlockKind::Ordinary,
-            true if admission.hash % SAMPLE_PARTS == 0 => BlockKind::DeepestSample,
+            true if admission.hash.is_multiple_of(SAMPLE_PARTS) => BlockKind::DeepestSample,
             true => BlockKind::Deepest,
         };
         let touches = admission.recalled + 1;
