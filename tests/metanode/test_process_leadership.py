@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 def test_follower_names_the_leader_and_reads_what_was_just_written(three: Members) -> None:
     leader = three.leader()
+    three.wait_applied(1)  # two elect a leader while the third is still starting
     followers = [member for member in three.members if member.id != leader.id]
     client = three.client()
     client.tenant = ("t", client.create_tenant("t").api_key)
@@ -63,6 +64,7 @@ def test_leader_that_is_stopped_hands_over_first(three: Members) -> None:
     leader = three.leader()
     client = three.client()
     client.create_tenant("before")
+    three.wait_applied(1)
     assert leader.stop() == 0
     started = time.monotonic()
     client.create_tenant("after")
@@ -75,6 +77,7 @@ def test_leader_that_is_stopped_hands_over_first(three: Members) -> None:
 def test_leadership_is_handed_over_by_an_operator(three: Members) -> None:
     leader = three.leader()
     heir = next(member for member in three.members if member.id != leader.id)
+    three.wait_applied(1)
     client = three.client()
     client.call("Admin", "TransferLeader", meta.MemberRequest(id=heir.id))
     wait_until("the heir to lead", lambda: three.leader().id == heir.id)
