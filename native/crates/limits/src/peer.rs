@@ -64,7 +64,7 @@ impl Peer {
 fn obey(mut stream: TcpStream, set: &[u8]) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut sink = vec![0u8; 32 << 20];
-    let mut cursor = 0;
+    let (mut cursor, mut place) = (0, 0);
     loop {
         stream.set_nonblocking(false)?;
         let mut order = [0; ORDER_BYTES];
@@ -97,7 +97,8 @@ fn obey(mut stream: TcpStream, set: &[u8]) -> Result<()> {
                 let mut request = [0; ORDER_BYTES];
                 for _ in 0..total {
                     waiting.read_exact(&mut stream, &mut request)?;
-                    waiting.write_all(&mut stream, next(set, &mut cursor, chunk))?;
+                    let block = random_block(set, &mut place, chunk);
+                    waiting.write_all(&mut stream, block)?;
                 }
             }
         }
@@ -111,6 +112,17 @@ fn next<'a>(set: &'a [u8], cursor: &mut usize, bytes: usize) -> &'a [u8] {
     let piece = &set[*cursor..*cursor + bytes];
     *cursor += bytes;
     piece
+}
+
+/// A block of the set as a client would ask for it: anywhere, so that its bytes are as cold as
+/// those that a data node answers with.
+fn random_block<'a>(set: &'a [u8], place: &mut u64, bytes: usize) -> &'a [u8] {
+    // A full-period generator (Knuth's MMIX); its upper bits are the random ones.
+    *place = place
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    let begin = (*place >> 33) as usize % (set.len() / bytes) * bytes;
+    &set[begin..begin + bytes]
 }
 
 pub(crate) fn encode(order: Order, waiting: Waiting, chunk: usize, total: usize) -> [u8; 32] {
