@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,18 +10,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import holdfast
+from holdfast.cli import main
 from holdfast.cli.context_file import ContextFile
 from holdfast.cli.exit_codes import ExitCode
 from holdfast.local_cluster.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., "Done"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
@@ -30,7 +41,7 @@ def run(local: holdfast.LocalCluster, tmp_path: Path) -> Run:
 
 
 def runner(running: holdfast.LocalCluster, context: Path) -> Run:
-    """Runs `holdfast ARGUMENTS` with a context file for `running`."""
+    """Runs `holdfast ARGUMENTS` in this process, with a context file for `running`."""
     ContextFile(
         address=running.address,
         tenant=running.tenant,
@@ -38,19 +49,25 @@ def runner(running: holdfast.LocalCluster, context: Path) -> Run:
         secret=f"file:{running.secret_path}",
     ).store(context)
 
-    def call(
-        *arguments: str, stdin: str | None = None, expect: ExitCode = ExitCode.OK
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "holdfast", *arguments],
-            env={**os.environ, "HOLDFAST_CONTEXT": str(context), "COLUMNS": "200"},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == expect, (done.stdout, done.stderr)
+    def call(*arguments: str, stdin: str = "", expect: ExitCode = ExitCode.OK) -> Done:
+        standard_input = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+        written, told = io.BytesIO(), io.BytesIO()
+        stdout = io.TextIOWrapper(written, write_through=True)
+        stderr = io.TextIOWrapper(told, write_through=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOLDFAST_CONTEXT", str(context))
+            patch.setenv("COLUMNS", "200")
+            patch.setattr(sys, "argv", ["holdfast", *arguments])
+            patch.setattr(sys, "stdin", standard_input)
+            patch.setattr(sys, "stdout", stdout)
+            patch.setattr(sys, "stderr", stderr)
+            try:
+                main()
+                code: object = ExitCode.OK
+            except SystemExit as ending:
+                code = ending.code or ExitCode.OK
+        done = Done(written.getvalue().decode(), told.getvalue().decode())
+        assert code == expect, done
         return done
 
     return call
