@@ -70,6 +70,7 @@ fn main() {
         median(&mut puts),
         median(&mut gets)
     );
+    latency(&rig, &mut raw);
     exists(&mut caller, set_mib);
     let stats = rig.stats();
     println!("get latency us log2: {:?}", stats.latency["get"]);
@@ -210,6 +211,47 @@ fn read_exact(caller: &Caller, target: &mut [u8], mut arrived: impl FnMut(&[u8])
     }
 }
 
+/// One block of 64 KiB at a time, against a round trip of the same bytes; both sides block.
+fn latency(rig: &Rig, raw: &mut Raw) {
+    const SMALL: usize = 64 << 10;
+    let mut caller = rig.connect(TransportKind::Tcp);
+    caller.greet(TransportKind::Tcp, &rig.tenant_ticket(TENANT));
+    caller.bind(&rig.space_ticket(TENANT, SPACE + 1, SMALL as u32));
+    let block = bytes_of(9, SMALL);
+    let ids: Vec<_> = (0..64).map(id_of).collect();
+    let mut body = put_body(1, ids.iter().copied());
+    body[..4].copy_from_slice(&(SPACE + 1).to_le_bytes());
+    let request = caller.send(Kind::Put, &body);
+    caller.answer(Kind::PutGrant, request);
+    caller.send_payload(
+        request,
+        ids.iter().map(|_| (block.as_slice(), crc32c(&block))),
+    );
+    caller.answer(Kind::PutDone, request);
+    let expected = crc32c(&block);
+    let mut target = vec![1; SMALL];
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..4000 {
+        let id = [ids[round % ids.len()]];
+        ours.push(timed(|| {
+            caller.send(Kind::Get, &keys_body(SPACE + 1, 0, &id));
+            let mut head = [0; HEADER_BYTES + GetAnswer::ENTRY_BYTES];
+            read_exact(&caller, &mut head, |_| {});
+            let mut sum = Crc32c::new();
+            read_exact(&caller, &mut target, |piece| sum.update(piece));
+            assert_eq!(sum.value(), expected);
+        }));
+        theirs.push(timed(|| raw.receive_small(&mut target)));
+    }
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    let ratio = ours / theirs;
+    println!(
+        "64 KiB: {:.1} us, raw {:.1} us: {ratio:.2}",
+        ours * 1e6,
+        theirs * 1e6
+    );
+}
+
 fn exists(caller: &mut Caller, set: u64) {
     let bodies: Vec<_> = (0..64)
         .map(|batch| {
@@ -287,6 +329,11 @@ impl Raw {
                 .read_exact(&mut target[at..at + PIECE])
                 .expect("a peer");
         }
+    }
+
+    fn receive_small(&mut self, target: &mut [u8]) {
+        self.order(target.len(), 0);
+        self.stream.read_exact(target).expect("a peer");
     }
 
     fn send(&mut self, source: &[u8]) {

@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use holdfast_transport::{Listener, SocketOptions, Stream};
@@ -153,6 +154,9 @@ impl Reactor {
         let now_us = self.shared.clock.monotonic_us();
         if turns > 0 {
             self.worked_us = now_us;
+        } else if timeout.is_zero() {
+            // A spinning reactor may share its core with the caller that it waits for.
+            thread::yield_now();
         }
         if now_us / 1000 >= self.tick_at_ms || self.shared.is_stopping() {
             self.tick(now_us / 1000);

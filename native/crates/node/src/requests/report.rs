@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, Failure, Request};
 use crate::session::Session;
 
 /// Bytes that one report may make the node look at; it answers busy for the keys beyond.
-const CHECK_BYTES_MAX: u64 = 64 << 20;
+const CHECK_BYTES_MAX: u64 = 4 << 20;
 
 /// Looks at blocks that a caller found wrong: `Corrupt` where the node agrees and has dropped
 /// the block, `Miss` where there was nothing to drop.
