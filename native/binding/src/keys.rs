@@ -68,7 +68,9 @@ impl<'py> HeldKeys<'py> {
         }
         let key_bytes = buffer.shape()[1];
         if key_bytes == 0 && buffer.shape()[0] > 0 {
-            return Err(PyValueError::new_err("keys of 0 bytes: give each at least 1"));
+            return Err(PyValueError::new_err(
+                "keys of 0 bytes: give each at least 1",
+            ));
         }
         Ok(Self::Packed { buffer, key_bytes })
     }
