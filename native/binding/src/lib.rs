@@ -20,8 +20,6 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::limits::{RawPeer, RawProbe, raw_copy, raw_fill};
-    #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]
     use crate::client_errors::{
@@ -34,15 +32,15 @@ mod _native {
     #[pymodule_export]
     use crate::keys::{block_ids, crc32c};
     #[pymodule_export]
+    use crate::limits::{RawPeer, RawProbe, raw_copy, raw_fill};
+    #[pymodule_export]
     use crate::node::{Node, NodeError};
     #[pymodule_export]
     use crate::operation::{KeyStatus, Operation};
     #[pymodule_export]
-    use crate::region::Region;
-    #[pymodule_export]
-    use crate::segments::Segments;
-    #[pymodule_export]
     use crate::raft::RaftCore;
+    #[pymodule_export]
+    use crate::raft::effects::{RaftEffects, RaftEntry, RaftMessage, RaftSnapshot, RaftSoftState};
     #[pymodule_export]
     use crate::raft::errors::{
         ConfigurationChangeError, ConfigurationChangePendingError, LeaderNotReadyError,
@@ -55,11 +53,11 @@ mod _native {
     #[pymodule_export]
     use crate::raft::status::{RaftCompaction, RaftProgress, RaftStatus};
     #[pymodule_export]
-    use crate::raft::effects::{
-        RaftEffects, RaftEntry, RaftMessage, RaftSnapshot, RaftSoftState,
-    };
-    #[pymodule_export]
     use crate::raft::values::{RaftConfig, RaftConfiguration, RaftRecovered};
+    #[pymodule_export]
+    use crate::region::Region;
+    #[pymodule_export]
+    use crate::segments::Segments;
 
     /// The package says what is public; the stub of this module has no such list.
     #[pymodule_init]

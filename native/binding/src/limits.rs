@@ -43,7 +43,9 @@ impl RawProbe {
         let address: SocketAddr = address
             .parse()
             .map_err(|_| PyValueError::new_err(format!("not an address: {address}")))?;
-        Ok(Self { probe: Probe::connect(address)? })
+        Ok(Self {
+            probe: Probe::connect(address)?,
+        })
     }
 
     fn receive(
@@ -81,7 +83,11 @@ impl RawProbe {
         count: usize,
         spinning: bool,
     ) -> PyResult<Vec<u64>> {
-        let waiting = if spinning { Waiting::Spinning } else { Waiting::Blocking };
+        let waiting = if spinning {
+            Waiting::Spinning
+        } else {
+            Waiting::Blocking
+        };
         let probe = &mut self.probe;
         Ok(py.detach(|| probe.round_trips(&mut vec![0; reply_bytes], count, waiting))?)
     }
@@ -99,9 +105,13 @@ pub fn raw_copy(
     let (from, to) = (bytes(&source)?, bytes_mut(&destination)?);
     let blocks = from.len() / block_bytes.max(1);
     if block_bytes == 0 || to.len() < block_bytes || order.iter().any(|at| *at >= blocks as u64) {
-        return Err(PyValueError::new_err("a block lies outside the memory given"));
+        return Err(PyValueError::new_err(
+            "a block lies outside the memory given",
+        ));
     }
-    Ok(py.detach(|| copy_blocks(from, to, block_bytes, &order)).as_secs_f64())
+    Ok(py
+        .detach(|| copy_blocks(from, to, block_bytes, &order))
+        .as_secs_f64())
 }
 
 /// Fills memory with incompressible bytes, the same for the same seed.
@@ -120,10 +130,15 @@ fn bytes(buffer: &PyBuffer<u8>) -> PyResult<&[u8]> {
     Ok(unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) })
 }
 
-#[expect(clippy::mut_from_ref, reason = "the memory belongs to the caller's buffer")]
+#[expect(
+    clippy::mut_from_ref,
+    reason = "the memory belongs to the caller's buffer"
+)]
 fn bytes_mut(buffer: &PyBuffer<u8>) -> PyResult<&mut [u8]> {
     if !buffer.is_c_contiguous() || buffer.readonly() {
-        return Err(PyOSError::new_err("the buffer is not writable and contiguous"));
+        return Err(PyOSError::new_err(
+            "the buffer is not writable and contiguous",
+        ));
     }
     // SAFETY: as above, and the bench hands each buffer to one call at a time.
     Ok(unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast(), buffer.len_bytes()) })
