@@ -9,6 +9,7 @@ mod fuzz;
 mod garbage;
 mod hello;
 mod limits;
+mod load;
 mod pull;
 mod shared_memory;
 mod stalled;
