@@ -274,3 +274,24 @@ fn a_large_dropped_space_is_reclaimed_by_puts_and_sweeps() {
     );
     engine.verify();
 }
+
+#[test]
+fn tenants_that_come_and_go_leave_nothing_behind() {
+    let engine = engine(2);
+    let visit = |tenant: u32| {
+        let spec = SpaceSpec {
+            tenant,
+            ..space(tenant, 64 << 10)
+        };
+        assert!(put(&engine, &spec, id(1), 1, 0));
+        assert!(get(&engine, &spec, id(1), 0).is_some());
+        engine.drop_space(tenant);
+    };
+    (0..1100).for_each(visit);
+    let bytes = engine.index_bytes();
+    (1100..3000).for_each(visit);
+    let grown = engine.index_bytes() - bytes;
+    // What is left is a few bytes for each space and tenant ever seen.
+    assert!(grown < 400 * 1900, "{grown} bytes more after 1900 tenants");
+    engine.verify();
+}

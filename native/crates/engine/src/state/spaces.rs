@@ -142,6 +142,21 @@ impl Spaces {
         Some(index)
     }
 
+    /// Forgets the spaces of a class that holds no blocks.
+    pub(crate) fn forget_class(&mut self, class: u32) {
+        for entry in &mut self.list {
+            if let Some(space) = entry
+                && space.class == class
+            {
+                debug_assert_eq!(space.records, 0);
+                if !space.dropped {
+                    self.handles.remove(&space.number);
+                }
+                *entry = None;
+            }
+        }
+    }
+
     /// Makes a space unreachable. Its records keep the handle until they are gone.
     pub(crate) fn drop_space(&mut self, number: u32) -> Option<SpaceHandle> {
         let handle = self.handles.remove(&number)?;

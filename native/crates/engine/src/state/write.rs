@@ -11,6 +11,9 @@ use crate::{BlockId, BlockLocation, Millis, PutKey, RefusedReason, SpaceSpec};
 /// Times that one put may let go of the lock; the keys that are left then are busy.
 const STEPS_MAX: u32 = 65_536;
 
+/// Classes kept although they hold nothing, in case their tenant puts again.
+const CLASSES_KEPT: usize = 1024;
+
 /// Result of a reservation as the state sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum KeyResult {
@@ -200,18 +203,39 @@ impl State {
         if let Some(&class) = self.class_numbers.get(&key) {
             return class;
         }
-        let class = self.classes.len() as u32;
-        self.classes.push(Class::new(
-            class,
+        let number = self.vacant_class();
+        let class = Class::new(
+            number,
             spec.tenant,
             spec.block_bytes,
             &self.extents,
             self.extent_bytes,
             &self.eviction,
             self.engine_time,
-        ));
-        self.class_numbers.insert(key, class);
-        class
+        );
+        match self.classes.get_mut(number as usize) {
+            Some(vacant) => *vacant = class,
+            None => self.classes.push(class),
+        }
+        self.class_numbers.insert(key, number);
+        number
+    }
+
+    /// Number for a new class: that of one without extents once there are many, so that tenants
+    /// that come and go leave nothing behind.
+    fn vacant_class(&mut self) -> u32 {
+        let count = self.classes.len();
+        let is_empty = |class: &Class| class.extents.is_empty();
+        let vacant = (count >= CLASSES_KEPT)
+            .then(|| self.classes.iter().position(is_empty))
+            .flatten();
+        let Some(index) = vacant else {
+            return count as u32;
+        };
+        let number = index as u32;
+        self.spaces.forget_class(number);
+        self.class_numbers.retain(|_, &mut class| class != number);
+        number
     }
 
     fn reserve_one(
