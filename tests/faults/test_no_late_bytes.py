@@ -30,8 +30,12 @@ def test_memory_of_an_ended_get_stays_as_it_is(
         assert space.put(keys_of(0, BLOCKS), region.blocks()).stored == BLOCKS
 
         stopped = 0
-        for _ in range(20):
+        for turn in range(20):
             memory[:] = 0
+            # In turns: stopped somewhere in the transfer, and stopped before the request arrives,
+            # so that all of the answer is late.
+            if turn % 2:
+                node.pause()
             pending = space.futures.get(keys_of(0, BLOCKS), region.blocks(), deadline=0.3)
             node.pause()
             if ending == "cancel":
