@@ -2,7 +2,7 @@ use std::io;
 use std::ptr::{self, NonNull};
 
 /// Pages that the kernel is asked for where much memory lies together, bytes.
-pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
+const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Ordinary pages, bytes.
 const PAGE_BYTES: usize = 4096;
 
@@ -48,6 +48,14 @@ impl AnonymousMap {
             bytes,
             huge_pages,
         })
+    }
+
+    /// Makes the first `bytes` resident now, as far as the kernel will.
+    pub(crate) fn populate(&self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes);
+        // SAFETY: a range of our own mapping; populating changes no byte. A refusal only means
+        // that pages are made when they are touched.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
     }
 
     /// First byte.

@@ -3,11 +3,12 @@ use std::ops::{Index, IndexMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::memory::{AnonymousMap, HUGE_PAGE_BYTES};
+use crate::memory::AnonymousMap;
 use crate::record::Record;
 
 /// Above this the records lie in pages of their own, fresh and untouched, so that giving an
-/// extent its records costs no time in proportion to their number.
+/// extent its records costs no time in proportion to their number. Small pages: the first touch of
+/// a huge one takes milliseconds, and it would happen under the engine's lock.
 const PAGES_BYTES_MIN: usize = 256 << 10;
 
 /// The records of one extent, one for each of its slots.
@@ -45,7 +46,7 @@ impl Records {
     pub(crate) fn new(count: u32) -> Self {
         let bytes = count as usize * size_of::<Record>();
         if bytes >= PAGES_BYTES_MIN
-            && let Ok(map) = AnonymousMap::new(bytes, bytes >= HUGE_PAGE_BYTES)
+            && let Ok(map) = AnonymousMap::new(bytes, false)
         {
             // Zeroed bytes are a free record.
             let start = map.start().cast();

@@ -54,13 +54,17 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table that can grow to `entries_max`, with room for `entries` from the start.
+    ///
+    /// What is there from the start is made resident now, on huge pages if they are asked for. A
+    /// table that grows uses small pages: the first touch of a huge one takes milliseconds.
     pub(crate) fn new(entries_max: u64, entries: u64, huge_pages: bool) -> io::Result<Self> {
         // Room for one more growth step than the last that is needed.
         let buckets_max = buckets_for(entries_max).max(BUCKETS_MIN);
         let buckets_max = buckets_max + buckets_max / GROWTH_PARTS + 1;
         let bytes = buckets_max as usize * size_of::<Bucket>();
-        let memory = AnonymousMap::new(bytes, huge_pages)?;
         let buckets = buckets_for(entries).clamp(BUCKETS_MIN, buckets_max);
+        let memory = AnonymousMap::new(bytes, huge_pages && entries > 0)?;
+        memory.populate(buckets as usize * size_of::<Bucket>());
         Ok(Self {
             memory,
             buckets_max,
