@@ -47,7 +47,7 @@ test: install  ## every test, Rust and Python
 
 .PHONY: check
 check: install  ## inner loop: fast tests only
-	@cargo test $(NATIVE) --release --quiet -p holdfast-wire -p holdfast-engine
+	@cargo test $(NATIVE) --release --quiet -p holdfast-wire -p holdfast-engine -p holdfast-limits
 	@$(PYTHON) -m pytest -q -m 'not process and not slow'
 
 .PHONY: verify

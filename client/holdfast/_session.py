@@ -23,6 +23,7 @@ from holdfast._space_binding import SpaceBinding
 from holdfast._tls import Tls
 from holdfast.errors import Closed, ForkedError, HoldfastError, InvalidArgument, NotFound
 from holdfast_kvstore.cluster_map import ClusterMap, NodeState
+from holdfast_kvstore.errors import from_wire, to_wire
 from holdfast_kvstore.map_codec import decode_map
 from holdfast_proto import meta_pb2 as pb
 
@@ -110,7 +111,7 @@ class Session:
         if self._closed:
             raise Closed("this cluster object is closed: connect again")
         if self._failure is not None:
-            raise type(self._failure)(self._failure.message, **self._failure.details)
+            raise from_wire(*to_wire(self._failure))
 
     def open_space(self, request: pb.OpenSpaceRequest) -> SpaceBinding:
         """Opens a space at the metadata cluster and makes it usable in the native client."""
