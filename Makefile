@@ -9,7 +9,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
-CARGO := cargo --quiet
 NATIVE := --manifest-path native/Cargo.toml --locked
 # Tools that run one another (protoc its plugins, maturin cargo) find the locked ones.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -38,34 +37,60 @@ run: install  ## replay the trace on a real cluster (TRACE= BLOCK_KIB= ARENA_MIB
 bench: install  ## measure against raw TCP, memcpy and LRU; writes build/bench.json
 	@$(PYTHON) -m bench
 
-.PHONY: test
-test: install  ## every test, Rust and Python
+.PHONY: test test-native test-python
+test: test-native test-python  ## every test, Rust and Python
+
+test-native: install
 	@echo "== Rust tests"
-	@cargo test $(NATIVE) --release --workspace --exclude holdfast-native --quiet
+	@cargo test $(NATIVE) --release --workspace --exclude holdfast-native --quiet \
+		>build/cargo-test.log 2>&1 || { cat build/cargo-test.log; exit 1; }
+	@awk '/^test result: / { passed += $$4; failed += $$6 } \
+		END { printf "test result: ok. %d passed; %d failed\n", passed, failed }' build/cargo-test.log
+
+test-python: install
 	@echo "== Python tests"
 	@$(PYTHON) -m pytest -q
 
 .PHONY: check
 check: install  ## inner loop: fast tests only
-	@cargo test $(NATIVE) --release --quiet -p holdfast-wire -p holdfast-engine -p holdfast-limits
-	@$(PYTHON) -m pytest -q -m 'not process and not slow'
+	@cargo test $(NATIVE) --release --quiet -p holdfast-wire >build/cargo-check.log 2>&1 \
+		|| { cat build/cargo-check.log; exit 1; }
+	@$(PYTHON) -m pytest -q -m 'not process and not slow' --timeout 60
 
-.PHONY: verify
-verify: install  ## formats, lints, types, import directions, limits; only reads
+# Each part says what is wrong by itself: `make -k verify` goes on after one that fails.
+verify_parts := verify-format verify-lint verify-types verify-imports verify-stubs verify-rust \
+	verify-repository
+
+.PHONY: verify $(verify_parts)
+verify: $(verify_parts)  ## formats, lints, types, import directions, limits; only reads
+
+verify-format: install
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
+	@cargo fmt --manifest-path native/Cargo.toml --all --check
+	@echo "formats: clean"
+
+verify-lint: install
 	@$(BIN)/ruff check --quiet .
 	@echo "ruff: clean"
+
+verify-types: install
 	@$(BIN)/mypy --no-error-summary $(python_code)
 	@echo "mypy --strict: clean"
+
+verify-imports: install
 	@$(BIN)/lint-imports --no-logo >build/lint-imports.log || { cat build/lint-imports.log; exit 1; }
 	@echo "import directions: kept"
-	@$(PYTHON) -m mypy.stubtest holdfast_native --mypy-config-file pyproject.toml >build/stubtest.log \
-		|| { cat build/stubtest.log; exit 1; }
+
+verify-stubs: install
+	@$(PYTHON) -m mypy.stubtest holdfast_native --mypy-config-file pyproject.toml \
+		>build/stubtest.log || { cat build/stubtest.log; exit 1; }
 	@echo "native stubs: match"
-	@cargo fmt --manifest-path native/Cargo.toml --all --check
-	@echo "rustfmt: clean"
-	@$(CARGO) clippy $(NATIVE) --workspace --all-targets -- -D warnings
+
+verify-rust: install
+	@cargo clippy $(NATIVE) --workspace --all-targets --quiet -- -D warnings
 	@echo "clippy: clean"
+
+verify-repository: install
 	@$(PYTHON) -m pytest -q --no-header tests/repository
 
 .PHONY: fix
