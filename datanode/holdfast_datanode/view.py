@@ -77,7 +77,7 @@ class View:
             self._serving.set_ticket_keys([(k.key_id, k.public_key) for k in view.ticket_keys])
             if duties is not None and duties.epoch != self.epoch:
                 self._serving.set_route(duties.epoch, duties.group_count, duties.owned)
-            self._apply_spaces(spaces)
+            self._apply_spaces(spaces, view.space_last)
             self._apply_limits(view)
             self._duties = duties
             self._version = view.version
@@ -105,19 +105,19 @@ class View:
         )
         return duties
 
-    def _apply_spaces(self, spaces: Mapping[int, SpaceTerms | None]) -> None:
+    def _apply_spaces(self, spaces: Mapping[int, SpaceTerms | None], last: int) -> None:
         vanished = self._space_numbers - spaces.keys()
-        newest = max(spaces, default=0)
-        if self._version and newest > self._space_number_max:
+        last = max(last, *spaces) if spaces else last
+        if self._version and last > self._space_number_max:
             # Made and deleted between two views: its blocks may be here, and nobody names it.
-            first = max(self._space_number_max + 1, newest - _NUMBERS_SKIPPED_MAX)
-            vanished |= {number for number in range(first, newest) if number not in spaces}
+            first = max(self._space_number_max + 1, last - _NUMBERS_SKIPPED_MAX)
+            vanished |= {number for number in range(first, last + 1) if number not in spaces}
         for number in sorted(vanished):
             self._serving.drop_space(number)
             _log.info("space dropped", space=number)
         self._spaces = {number: terms for number, terms in spaces.items() if terms is not None}
         self._space_numbers = set(spaces)
-        self._space_number_max = max(self._space_number_max, newest)
+        self._space_number_max = max(self._space_number_max, last)
 
     def _apply_limits(self, view: meta_pb2.NodeView) -> None:
         limits = {tenant.number: tenant.limit_bytes for tenant in view.tenants}

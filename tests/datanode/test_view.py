@@ -87,6 +87,18 @@ def test_a_space_that_came_and_went_between_two_views_is_dropped(
     assert twin.dropped_spaces == [8, 9]
 
 
+def test_the_newest_space_that_came_and_went_between_two_views_is_dropped(
+    view: View, twin: NodeTwin
+) -> None:
+    view.apply(news(1, spaces=[7]))
+    later = news(2, spaces=[7])
+    later.space_last = 9
+    view.apply(later)
+    assert twin.dropped_spaces == [8, 9]
+    view.apply(news(3, spaces=[7]))
+    assert twin.dropped_spaces == [8, 9]
+
+
 def test_what_to_keep_follows_the_copies_of_the_spaces(view: View, twin: NodeTwin) -> None:
     def kept() -> set[int]:
         assert view.duties is not None

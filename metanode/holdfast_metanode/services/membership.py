@@ -120,7 +120,8 @@ class MembershipService(MembershipServicer):
     def _view(self) -> meta.NodeView:
         """The newest view; built once for all that watch."""
         with self._member.machine.view() as view:
-            version = view.counters().view_version
+            counters = view.counters()
+            version = counters.view_version
             if version == self._built.version:
                 return self._built
             cluster_map = view.map()
@@ -134,6 +135,7 @@ class MembershipService(MembershipServicer):
                     for key in cluster_map.ticket_keys
                 ],
                 tenants=[tenant_info(record) for record in view.tenants()],
+                space_last=counters.space_last,
             )
         return self._built
 
