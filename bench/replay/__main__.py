@@ -37,7 +37,7 @@ def main() -> int:
     except (TraceError, PlanError, OSError) as error:
         console.print(f"cannot replay: {error}", highlight=False)
         return 2
-    ledger = Ledger(len(trace.requests), trace.prefix_blocks_possible())
+    ledger = Ledger(len(trace.requests), trace.prefix_blocks_possible(), plan.kill)
     _say_plan(console, trace, plan)
     with holdfast.local(plan.data_nodes, plan.metadata_nodes, plan.arena_mib) as local:
         asyncio.run(_replay(local, trace, plan, ledger, console))
@@ -88,6 +88,7 @@ def _say_plan(console: Console, trace: Trace, plan: Plan) -> None:
         f"nodes and {plan.data_nodes} data nodes of {plan.arena_mib} MiB",
         highlight=False,
     )
+    console.print("starting them, every page of their arenas is touched ...", highlight=False)
 
 
 def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
@@ -97,6 +98,14 @@ def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
     for name, value in ledger.as_json().items():
         table.add_row(name, str(value))
     console.print(table)
+    if ledger.data_node_killed is not None:
+        console.print(
+            f"what lay on {ledger.data_node_killed} was lost with it (the space keeps single "
+            "copies), and a prefix ends at its first missing block; KILL=0 finds every prefix",
+            highlight=False,
+        )
+    if ledger.fault_missed:
+        console.print("the trace was over before every node had been killed", style="red")
     if ledger.wrong_blocks:
         console.print(f"{ledger.wrong_blocks} blocks had wrong bytes", style="bold red")
     if ledger.requests_lost:

@@ -17,6 +17,7 @@ class Ledger:
 
     requests_total: int
     prefix_blocks_possible: int
+    kill: bool = False
     blocks_asked: int = 0
     blocks_matched: int = 0
     blocks_served: int = 0
@@ -51,7 +52,13 @@ class Ledger:
 
     @property
     def good(self) -> bool:
-        return self.wrong_blocks == 0 and self.requests_lost == 0
+        """Whether every byte was right, no request was lost, and the faults asked for happened."""
+        return self.wrong_blocks == 0 and self.requests_lost == 0 and not self.fault_missed
+
+    @property
+    def fault_missed(self) -> bool:
+        """A data node or the leader was to be killed and was not."""
+        return self.kill and None in (self.data_node_killed, self.leader_killed)
 
     def start(self) -> None:
         """The first request is about to be served: times count from here."""

@@ -68,8 +68,11 @@ def plan_for(
                 f"{trace.distinct_blocks} blocks of {block_kib} KiB do not fit in half of this "
                 f"machine's memory ({half >> 20} MiB): take a shorter trace, or set ARENA_MIB"
             )
-    if arena_mib < 2 * EXTENT_MIB:
-        raise PlanError(f"an arena of {arena_mib} MiB: at least {2 * EXTENT_MIB} is needed")
+    if arena_mib < 2 * EXTENT_MIB or arena_mib % EXTENT_MIB:
+        raise PlanError(
+            f"an arena of {arena_mib} MiB: a multiple of {EXTENT_MIB}, at least {2 * EXTENT_MIB}, "
+            "is needed"
+        )
     return Plan(
         block_bytes=block_kib << 10,
         arena_mib=arena_mib,

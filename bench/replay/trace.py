@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+LINE_BYTES_MAX = 16 << 20
+
 
 class TraceError(ValueError):
     """The trace file has a line that is no request; the message names file and line."""
@@ -50,17 +52,16 @@ class Trace:
             OSError: the file cannot be read.
         """
         requests: list[tuple[int, ...]] = []
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                requests.append(_request(line, path, number))
+        with path.open("rb") as lines:
+            for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES_MAX), b""), 1):
+                if line.strip():
+                    requests.append(_request(line, path, number))
         if not requests:
             raise TraceError(f"{path} holds no request")
         return Trace(tuple(requests))
 
 
-def _request(line: str, path: Path, number: int) -> tuple[int, ...]:
+def _request(line: bytes, path: Path, number: int) -> tuple[int, ...]:
     try:
         blocks = json.loads(line)["hash_ids"]
     except (ValueError, KeyError, TypeError) as error:
