@@ -19,6 +19,7 @@ import holdfast
 from holdfast.cli import main
 from holdfast.cli.context_file import ContextFile
 from holdfast.cli.exit_codes import ExitCode
+from holdfast.cli.stored_file import HEAD_BYTES, StoredFile
 from holdfast.local_cluster.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -120,7 +121,7 @@ def test_a_file_goes_in_and_comes_out(run: Run, tmp_path: Path) -> None:
     run("kv", "put", "cli-kv", "file", str(source), "--block-bytes", "4096")
     run("kv", "get", "cli-kv", "file", "-o", str(copy))
     assert copy.read_bytes() == content
-    blocks = -(-300_000 // (4096 - 8))
+    blocks = -(-300_000 // (4096 - HEAD_BYTES))
     assert run("kv", "match", "cli-kv", "file").stdout.strip() == str(blocks)
     assert len(run("kv", "stat", "cli-kv", "file").stdout.splitlines()) == blocks + 1
     run("kv", "delete", "cli-kv", "file")
@@ -133,6 +134,33 @@ def test_standard_input_and_output(run: Run) -> None:
     assert run("kv", "get", "cli-pipes", "text").stdout == "a few words\n" * 20
     run("kv", "put", "cli-pipes", "empty", stdin="")
     assert run("kv", "get", "cli-pipes", "empty").stdout == ""
+
+
+def test_two_files_of_one_name_are_never_mixed(
+    run: Run, local: holdfast.LocalCluster, tmp_path: Path
+) -> None:
+    old, new, copy = tmp_path / "old", tmp_path / "new", tmp_path / "copy"
+    old.write_bytes(os.urandom(30_000))
+    new.write_bytes(os.urandom(30_000))
+    run("kv", "put", "cli-mix", "file", str(old), "--block-bytes", "4096")
+    assert "0 stored" in run("kv", "put", "cli-mix", "file", str(old)).stderr
+    done = run("kv", "put", "cli-mix", "file", str(new), expect=ExitCode.FAILED)
+    assert "holds another file" in done.stderr and "kv delete" in done.stderr
+    run("kv", "get", "cli-mix", "file", "-o", str(copy))
+    assert copy.read_bytes() == old.read_bytes()
+
+    # Blocks can go one by one: a later one alone must be noticed, too.
+    with local.connect() as cluster:
+        space = cluster.space("cli-mix")
+        assert space.delete(StoredFile(space, "file").keys(0, 1)).deleted == 1
+        done = run("kv", "put", "cli-mix", "file", str(new), expect=ExitCode.FAILED)
+        assert "holds another file" in done.stderr
+        done = run("kv", "get", "cli-mix", "file", "-o", str(copy), expect=ExitCode.FAILED)
+        assert "different files" in done.stderr
+    run("kv", "delete", "cli-mix", "file")
+    run("kv", "put", "cli-mix", "file", str(new))
+    run("kv", "get", "cli-mix", "file", "-o", str(copy))
+    assert copy.read_bytes() == new.read_bytes()
 
 
 def test_a_quick_measurement(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -34,7 +33,7 @@ def put(
         int | None, typer.Option(help="Create the space with this block size if it is missing.")
     ] = None,
 ) -> None:
-    """Store a file as blocks.
+    """Store a file as blocks; a name that holds another file is refused.
 
     Example: [bold]holdfast kv put scratch notes notes.txt --block-bytes 65536[/]
     """
@@ -46,7 +45,7 @@ def put(
         done = None
         with _progress() as progress:
             task = progress.add_task("storing", total=blocks)
-            for done in stored_file.put(io.BytesIO(content), len(content)):
+            for done in stored_file.put(content):
                 progress.update(task, completed=done.blocks)
     if done is None or done.stored + done.present < blocks:
         kept = 0 if done is None else done.stored + done.present

@@ -1,12 +1,14 @@
 """How `holdfast kv` cuts a file into blocks of a space, and puts it together again.
 
-Each block starts with the file's size, u64 little endian; the rest are the file's bytes in order,
-the last block filled up with zeros. Block i has the key "<name>#<i>".
+Each block starts with a head: the file's size, u64 little endian, and the BLAKE2b digest of all its
+bytes, 16 bytes; the rest are the file's bytes in order, the last block filled up with zeros.
+Block i has the key "<name>#<i>". The digest keeps blocks of two files of one name apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,9 +16,12 @@ import numpy as np
 
 from holdfast._region import Region
 from holdfast._space import Space
-from holdfast.errors import Corrupt, InvalidArgument, NotFound
+from holdfast._status import Status
+from holdfast.errors import AlreadyExists, Corrupt, InvalidArgument, NotFound
 
-HEAD_BYTES = 8
+SIZE_BYTES = 8
+DIGEST_BYTES = 16
+HEAD_BYTES = SIZE_BYTES + DIGEST_BYTES
 BATCH_BYTES = 32 << 20
 """Memory for one batch of blocks."""
 
@@ -53,54 +58,81 @@ class StoredFile:
         """Blocks that a file of this size takes; an empty one takes one, too."""
         return max(1, -(-nbytes // self.piece_bytes))
 
-    def put(self, file: BinaryIO, nbytes: int) -> Iterator[Stored]:
-        """Stores `nbytes` of `file`; answers what it has done after each batch."""
-        blocks = self.blocks_of(nbytes)
+    def put(self, content: bytes) -> Iterator[Stored]:
+        """Stores a file's bytes; answers what it has done after each batch.
+
+        Raises AlreadyExists if blocks of another file lie under this name.
+        """
+        head = len(content).to_bytes(SIZE_BYTES, "little") + _digest(content)
+        blocks = self.blocks_of(len(content))
         stored = present = 0
         with self._space.allocate(min(self.batch, blocks) * self._space.block_bytes) as region:
+            # Asked first, so that a refused put leaves nothing behind in the usual case.
+            self._same_file(region, 0, [0], head)
             for first in range(0, blocks, self.batch):
                 count = min(self.batch, blocks - first)
-                self._fill(region, file, count, nbytes)
+                self._fill(region, content, head, first, count)
                 segments = region.blocks(indices=range(count))
                 result = self._space.put(self.keys(first, count), segments, first)
+                there = np.flatnonzero(result.mask_of(Status.PRESENT)).tolist()
                 stored += result.stored
-                present += result.present
-                yield Stored(first + count, stored, present, nbytes)
+                present += self._same_file(region, first, there, head)
+                yield Stored(first + count, stored, present, len(content))
 
-    def _fill(self, region: Region, file: BinaryIO, count: int, nbytes: int) -> None:
-        memory = memoryview(region.memory)
-        size = self._space.block_bytes
-        for index in range(count):
-            piece = file.read(self.piece_bytes)
-            start = index * size
-            memory[start : start + HEAD_BYTES] = nbytes.to_bytes(HEAD_BYTES, "little")
-            memory[start + HEAD_BYTES : start + HEAD_BYTES + len(piece)] = piece
-            memory[start + HEAD_BYTES + len(piece) : start + size] = bytes(
-                self.piece_bytes - len(piece)
-            )
-        memory.release()
+    def _same_file(self, region: Region, first: int, there: Sequence[int], head: bytes) -> int:
+        """How many of the blocks `first` + `there` are stored with this head. Raises AlreadyExists
+        for one with another head. Overwrites the region."""
+        if not there:
+            return 0
+        keys = [self.keys(first + index, 1)[0] for index in there]
+        result = self._space.get(keys, region.blocks(indices=range(len(keys))))
+        blocks = self._blocks_in(region, len(keys))
+        for index in np.flatnonzero(result.hit_mask):
+            if blocks[index, :HEAD_BYTES].tobytes() != head:
+                raise AlreadyExists(
+                    f"{self._name!r} holds another file in space {self._space.name!r}: "
+                    f"`holdfast kv delete {self._space.name} {self._name}` first, or choose "
+                    "another name"
+                )
+        return result.hits
+
+    def _fill(self, region: Region, content: bytes, head: bytes, first: int, count: int) -> None:
+        blocks = self._blocks_in(region, count)
+        blocks[:, :HEAD_BYTES] = np.frombuffer(head, np.uint8)
+        start = first * self.piece_bytes
+        pieces = content[start : start + count * self.piece_bytes]
+        filled = pieces.ljust(count * self.piece_bytes, b"\0")
+        blocks[:, HEAD_BYTES:] = np.frombuffer(filled, np.uint8).reshape(count, self.piece_bytes)
 
     def get(self, file: BinaryIO) -> Iterator[tuple[int, int]]:
         """Writes the file's bytes to `file`; answers (bytes so far, bytes of all) after each
         batch. Raises NotFound for the first block that is not stored, Corrupt for blocks that no
-        put of this program wrote."""
-        done, nbytes, first, blocks = 0, 0, 0, 1
+        put of this program wrote, or that two puts of different files wrote."""
+        head, done, nbytes, first, blocks = b"", 0, 0, 0, 1
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         with self._space.allocate(self.batch * self._space.block_bytes) as region:
             while first < blocks:
                 count = 1 if first == 0 else min(self.batch, blocks - first)
                 pieces = self._read(region, first, count)
                 if first == 0:
-                    nbytes = int.from_bytes(pieces[0, :HEAD_BYTES].tobytes(), "little")
+                    head = pieces[0, :HEAD_BYTES].tobytes()
+                    nbytes = int.from_bytes(head[:SIZE_BYTES], "little")
                     blocks = self.blocks_of(nbytes)
                 for piece in pieces:
-                    if int.from_bytes(piece[:HEAD_BYTES].tobytes(), "little") != nbytes:
-                        raise Corrupt(f"the blocks of {self._name!r} belong to different files")
+                    if piece[:HEAD_BYTES].tobytes() != head:
+                        raise Corrupt(
+                            f"the blocks of {self._name!r} belong to different files: "
+                            "`holdfast kv delete` it and put it again"
+                        )
                     part = piece[HEAD_BYTES : HEAD_BYTES + min(self.piece_bytes, nbytes - done)]
+                    digest.update(part.tobytes())
                     file.write(part.tobytes())
                     done += len(part)
                 del pieces
                 first += count
                 yield done, nbytes
+        if digest.digest() != head[SIZE_BYTES:]:
+            raise Corrupt(f"the blocks of {self._name!r} are not those of the file that was put")
 
     def _read(
         self, region: Region, first: int, count: int
@@ -110,5 +142,14 @@ class StoredFile:
             missing = first + result.prefix
             why = ", ".join(f"{reason} ({n})" for reason, n in result.reasons.items()) or "absent"
             raise NotFound(f"block {missing} of {self._name!r} was not served: {why}")
+        return self._blocks_in(region, count)
+
+    def _blocks_in(
+        self, region: Region, count: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         memory = np.frombuffer(region.memory, np.uint8, count * self._space.block_bytes)
         return memory.reshape(count, self._space.block_bytes)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
