@@ -142,9 +142,8 @@ class MapWatch:
         for renewal in due:
             try:
                 life_s = self._renew(renewal.binding)
-            except NotFound:
-                with self._changed:
-                    self._renewals.remove(renewal)
+            except NotFound as error:
+                self._forget(renewal, error)
             except (Unauthenticated, PermissionDenied) as error:
                 self._session.fail(error)
                 raise
@@ -154,6 +153,16 @@ class MapWatch:
                 renewal.due_s = time.monotonic() + RETRY_S_MAX
             else:
                 renewal.due_s = time.monotonic() + RENEW_AT * life_s
+
+    def _forget(self, gone: _Renewal, error: NotFound) -> None:
+        with self._changed:
+            # By identity: a space opened at this moment has put its own renewal in this place.
+            self._renewals = [
+                kept for kept in self._renewals if kept is not gone or kept.binding is None
+            ]
+        if gone.binding is None:
+            _LOG.info("tenant ticket was not renewed: %s", error)
+            gone.due_s = time.monotonic() + RETRY_S_MAX
 
     def _renew(self, binding: SpaceBinding | None) -> float:
         if binding is None:
