@@ -37,14 +37,19 @@ class AdminClient:
 
     def status(self) -> pb.StatusReply:
         """Members, leader, data nodes, counts: as the leader knows them, if there is one."""
+        found, is_leaders = self._from_leader_or_not()
+        # A follower knows who leads, but not how far the others are.
+        return found if is_leaders else self._call(methods.STATUS, pb.StatusRequest())
+
+    def _from_leader_or_not(self) -> tuple[pb.StatusReply, bool]:
+        """A member's status, and False if another one leads: that one is asked from now on."""
         found = self._call(methods.STATUS, pb.StatusRequest())
         members = self._metadata.members
         leader = next((m.address for m in found.members if m.id == found.leader_id), "")
         if not leader or leader == members.current():
-            return found
-        # A follower knows who leads, but not how far the others are.
+            return found, True
         members.prefer(leader)
-        return self._call(methods.STATUS, pb.StatusRequest())
+        return found, False
 
     def create_tenant(self, name: str, limit_bytes: int = 0) -> pb.CreateTenantReply:
         """A tenant and its API key, shown this once. limit_bytes: per data node, 0 for none."""
@@ -73,7 +78,9 @@ class AdminClient:
         return self._call(methods.REVOKE_OLD_KEYS, self._tenant(name))
 
     def list_nodes(self) -> pb.ListNodesReply:
-        """Every data node."""
+        """Every data node. Loads and ages of heartbeats are known to the leader alone, which is
+        asked if there is one; `load` is unset where they are not known."""
+        self._from_leader_or_not()
         return self._call(methods.LIST_NODES, pb.ListNodesRequest())
 
     def drain_node(self, node: int) -> pb.NodeInfo:

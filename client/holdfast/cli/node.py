@@ -113,7 +113,7 @@ def _wait_until_empty(admin: AdminClient, node: int, deadline_s: float) -> None:
 
 def _left(admin: AdminClient, node: int) -> int | None:
     """Groups that the node still holds or serves, at least 1 while it has blocks; None while
-    nobody answers."""
+    nobody answers, or nobody who has heard of the node."""
     try:
         nodes = admin.list_nodes().nodes
     except HoldfastError as error:
@@ -122,9 +122,16 @@ def _left(admin: AdminClient, node: int) -> int | None:
         raise
     for found in nodes:
         if found.id == node:
-            return _groups_held(found)
+            held = _groups_held(found)
+            # Without its load nobody can say that it holds no blocks.
+            return held if held or _is_known(found) else None
     raise NotFound(f"node {node} was removed meanwhile")
 
 
 def _groups_held(node: pb.NodeInfo) -> int:
     return max(node.groups + node.groups_to_move, 1 if node.load.blocks else 0)
+
+
+def _is_known(node: pb.NodeInfo) -> bool:
+    """Whether its blocks are known; those of a node that is not there are gone."""
+    return node.HasField("load") or node.state in (pb.NODE_STATE_DOWN, pb.NODE_STATE_OUT)

@@ -99,7 +99,6 @@ def node_rows(nodes: Sequence[pb.NodeInfo]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for node in nodes:
         state = STATES.get(node.state, "unknown")
-        load = node.load
         rows.append(
             (
                 node.id,
@@ -108,14 +107,24 @@ def node_rows(nodes: Sequence[pb.NodeInfo]) -> list[tuple[object, ...]]:
                 node.host,
                 node.groups,
                 node.groups_to_move,
-                human_bytes(load.used_bytes),
-                human_bytes(load.capacity_bytes),
-                load.blocks,
-                percent(load.hits, load.hits + load.misses),
-                f"{node.heartbeat_age_ms / 1000:.1f} s ago",
+                *_heard_cells(node),
             )
         )
     return rows
+
+
+def _heard_cells(node: pb.NodeInfo) -> tuple[object, ...]:
+    """From used memory on; dashes while the answering member has heard nothing of the node."""
+    if not node.HasField("load"):
+        return ("-",) * 5
+    load = node.load
+    return (
+        human_bytes(load.used_bytes),
+        human_bytes(load.capacity_bytes),
+        load.blocks,
+        percent(load.hits, load.hits + load.misses),
+        f"{node.heartbeat_age_ms / 1000:.1f} s ago",
+    )
 
 
 def summary(found: pb.StatusReply) -> str:
