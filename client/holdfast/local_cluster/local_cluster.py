@@ -11,7 +11,7 @@ from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
 from holdfast._limits import Limits, Timeouts
 from holdfast._session import Transport
-from holdfast.errors import AlreadyExists, ConfigInvalid, HoldfastError
+from holdfast.errors import AlreadyExists, ConfigInvalid, DeadlineExceeded, HoldfastError
 from holdfast.local_cluster.daemon_configs import data_node_config, loopback, member_config
 from holdfast.local_cluster.daemon_process import DaemonProcess
 from holdfast.local_cluster.directory import ClusterDirectory, write_private
@@ -200,10 +200,12 @@ class LocalCluster:
         self.wait_for_nodes(len(self.data_nodes))
 
     def wait_for_nodes(self, count: int, deadline_s: float = START_DEADLINE_S) -> None:
-        """Waits until `count` data nodes are up and nothing moves. Raises DeadlineExceeded,
-        and Unavailable if a daemon has ended meanwhile."""
+        """Waits until `count` data nodes serve and nothing moves to one that is up. Raises
+        DeadlineExceeded with every node's state, and Unavailable if a daemon has ended
+        meanwhile."""
+        seen: list[pb.NodeInfo] = []
 
-        def are_up() -> bool:
+        def are_serving() -> bool:
             for daemon in self.data_nodes:
                 if daemon.exit_code is not None and count == len(self.data_nodes):
                     daemon.check_running()
@@ -213,12 +215,14 @@ class LocalCluster:
                 if not error.retryable:
                     raise
                 return False
-            up = [node for node in nodes if node.state == pb.NODE_STATE_UP]
-            # Groups settle a moment after the last join; before that the first blocks would be
-            # stored in places that they have to leave again.
-            return len(up) >= count and all(n.groups and not n.groups_to_move for n in up)
+            seen[:] = nodes
+            return sum(map(_answers, nodes)) >= count and all(map(_is_settled, nodes))
 
-        wait_for(f"start of {count} data nodes", are_up, deadline_s)
+        try:
+            wait_for(f"start of {count} data nodes", are_serving, deadline_s)
+        except DeadlineExceeded as error:
+            states = "; ".join(map(_described, seen)) or "no data node is known"
+            raise DeadlineExceeded(f"{error.message}: {states}") from None
 
     def wait_for_members(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Waits until there is a leader and every member is reachable. Raises
@@ -276,3 +280,26 @@ class LocalCluster:
     def __repr__(self) -> str:
         parts = ", ".join(repr(daemon) for daemon in (*self.members, *self.data_nodes))
         return f"<LocalCluster at {self.address}: {parts}>"
+
+
+def _answers(node: pb.NodeInfo) -> bool:
+    """Whether a data node is up, or draining and heard of by the present leader."""
+    return node.state == pb.NODE_STATE_UP or (
+        node.state == pb.NODE_STATE_DRAINING and node.HasField("load")
+    )
+
+
+def _is_settled(node: pb.NodeInfo) -> bool:
+    """Groups settle a moment after the last join; before that the first blocks would be stored in
+    places that they have to leave again. A node without weight gets no groups."""
+    if node.state != pb.NODE_STATE_UP:
+        return True
+    return not node.groups_to_move and (node.groups > 0 or node.weight == 0)
+
+
+def _described(node: pb.NodeInfo) -> str:
+    state = pb.NodeState.Name(node.state).removeprefix("NODE_STATE_").lower()
+    return (
+        f"node {node.id} at {node.tcp_address} is {state} with {node.groups} groups, "
+        f"{node.groups_to_move} to move"
+    )
