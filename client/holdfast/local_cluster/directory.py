@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -37,6 +38,7 @@ class ClusterDirectory:
         self.path = Path(tempfile.mkdtemp(prefix="holdfast-")) if path is None else path.resolve()
         self.path.mkdir(parents=True, exist_ok=True)
         self._socket_folder: Path | None = None
+        self._lock = -1
 
     @property
     def secret_path(self) -> Path:
@@ -47,6 +49,19 @@ class ClusterDirectory:
     def key_path(self) -> Path:
         """The tenant's API key."""
         return self.path / "tenant.key"
+
+    def lock(self) -> None:
+        """Keeps others from starting a cluster here until `remove`, or until this process ends.
+        Raises FailedPrecondition while one runs."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise FailedPrecondition(
+                f"a cluster runs in {self.path} already: stop it first, or use another folder"
+            ) from None
+        self._lock = descriptor
 
     def is_new(self) -> bool:
         """Whether no cluster was started here before."""
@@ -64,8 +79,8 @@ class ClusterDirectory:
     def reopen(self, layout: LocalLayout) -> Ports:
         """The ports of a cluster that was started here before; data nodes may be more or fewer.
 
-        Raises FailedPrecondition for another number of metadata members, ConfigInvalid for a
-        file that is not as it was written.
+        Raises FailedPrecondition for another number of metadata members or another tenant than
+        the one whose key lies here, ConfigInvalid for a file that is not as it was written.
         """
         path = self.path / "cluster.json"
         try:
@@ -75,6 +90,7 @@ class ClusterDirectory:
                     f"{path} has version {form['version']}, this program reads {FORM_VERSION}"
                 )
             ports = Ports(tuple(form["ports"]["metadata"]), tuple(form["ports"]["data"]))
+            tenant = str(form["layout"]["tenant"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigInvalid(f"{path} was not written by this program: {error}") from error
         if len(ports.metadata) != layout.metadata_nodes:
@@ -82,6 +98,11 @@ class ClusterDirectory:
                 f"{self.path} holds a cluster of {len(ports.metadata)} metadata members, not "
                 f"{layout.metadata_nodes}: start it with {len(ports.metadata)}, then use "
                 "`holdfast member add`"
+            )
+        if tenant != layout.tenant and self.key_path.exists():
+            raise FailedPrecondition(
+                f"{self.path} holds a cluster with tenant {tenant!r}, not {layout.tenant!r}: start "
+                f"it with --tenant {tenant}, then use `holdfast tenant create {layout.tenant}`"
             )
         missing = max(0, layout.data_nodes - len(ports.data))
         ports = Ports(ports.metadata, (*ports.data, *free_ports(missing)))
@@ -104,11 +125,16 @@ class ClusterDirectory:
         return self._socket_folder / f"{name}.sock"
 
     def remove(self) -> None:
-        """Deletes what is temporary."""
+        """Deletes what is temporary, and lets others start a cluster here."""
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
         if self.temporary:
             shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock >= 0:
+            # Not only closed: a process forked meanwhile has the descriptor, too.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = -1
 
     def _store(self, layout: LocalLayout, ports: Ports) -> None:
         form = {"version": FORM_VERSION, "layout": asdict(layout), "ports": asdict(ports)}

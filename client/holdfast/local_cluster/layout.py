@@ -10,6 +10,8 @@ from holdfast_kvstore.policies import TIMES
 
 MEMBER_COUNTS = (1, 3, 5)
 DATA_NODES_MAX = 64
+TICKET_LIFE_S_MIN = 5
+TICKET_LIFE_S_MAX = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class LocalLayout:
     out_after_ms: int = TIMES.out_after_ms
     """Silence after which a data node is out and its groups are remapped."""
     ticket_life_s: int = TIMES.ticket_life_s
-    """From a ticket's issue to its end, seconds."""
+    """From a ticket's issue to its end, seconds: 5 to 86400."""
     fault_injection: bool = False
     """Lets tests damage stored blocks."""
 
@@ -49,6 +51,11 @@ class LocalLayout:
         if self.arena_mib < 16 or self.arena_mib % 16:
             raise InvalidArgument(
                 f"arena_mib is {self.arena_mib}, it must be a multiple of 16, at least 16"
+            )
+        if not TICKET_LIFE_S_MIN <= self.ticket_life_s <= TICKET_LIFE_S_MAX:
+            raise InvalidArgument(
+                f"ticket_life_s is {self.ticket_life_s}, it must be {TICKET_LIFE_S_MIN} to "
+                f"{TICKET_LIFE_S_MAX}"
             )
 
 

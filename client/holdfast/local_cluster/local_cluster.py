@@ -152,6 +152,7 @@ class LocalCluster:
 
     def _start_members(self, say: Callable[[str], None]) -> None:
         self._directory = directory = ClusterDirectory(self._where)
+        directory.lock()
         new = directory.is_new()
         ports = directory.create(self.layout) if new else directory.reopen(self.layout)
         self._member_ports = ports.metadata
