@@ -12,6 +12,7 @@ from types import TracebackType
 
 from holdfast._credentials import TenantCredential
 from holdfast._limits import Limits, Timeouts, check_deadline
+from holdfast._map_watch import join_all
 from holdfast._members import Members, split_addresses
 from holdfast._metadata_methods import DELETE_SPACE, DESCRIBE_SPACE, LIST_SPACES
 from holdfast._session import Session, Target, Transport
@@ -21,8 +22,10 @@ from holdfast.errors import Closed, HoldfastError, InvalidArgument
 from holdfast_proto import meta_pb2 as pb
 
 _clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
-_sessions: set[Session] = set()
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 """Sessions to be closed at the interpreter's exit: a space can outlive its cluster object."""
+_ABANDONED_S = 5.0
+"""How long the interpreter's exit waits for threads of cluster objects that nobody closed."""
 _TRANSPORTS = ("auto", "tcp", "shm")
 
 
@@ -73,6 +76,8 @@ def connect(
 
 class Cluster:
     """A connection to one cluster as one tenant. Safe between threads; a context manager.
+
+    Close it. One that is dropped is closed by itself once its spaces and calls are gone, too.
 
     After a fork, an object that the parent has not used yet works in the child; one that it has
     used raises ForkedError there and never touches the parent's connections.
@@ -209,10 +214,10 @@ def describe_space(cluster: Cluster, name: str) -> pb.SpaceInfo:
 
 
 def _close_all() -> None:
-    while _sessions:
-        session = _sessions.pop()
+    for session in list(_sessions):
         with contextlib.suppress(HoldfastError):
             session.close(session.timeouts.close_s)
+    join_all(_ABANDONED_S)
 
 
 def _free_locks_in_child() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import weakref
 
 from holdfast.errors import InvalidArgument, Unavailable
 
@@ -24,6 +25,7 @@ class SealedMemory:
         if nbytes < 1:
             raise InvalidArgument(f"{nbytes} bytes cannot be allocated, at least 1 is needed")
         self.descriptor = os.memfd_create("holdfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._close_descriptor = weakref.finalize(self, os.close, self.descriptor)
         try:
             os.ftruncate(self.descriptor, nbytes)
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -31,7 +33,7 @@ class SealedMemory:
             self.map = mmap.mmap(self.descriptor, nbytes)
             self._populate()
         except OSError as error:
-            os.close(self.descriptor)
+            self._close_descriptor()
             raise Unavailable(
                 f"{nbytes} bytes of shared memory could not be had ({error.strerror}): free "
                 "memory, or raise the memory limit of this process (`holdfast doctor`)"
@@ -45,8 +47,7 @@ class SealedMemory:
 
     def close(self) -> None:
         """Lets descriptor and mapping go; the mapping stays while arrays still look into it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self._close_descriptor()
+        self.descriptor = -1
         with contextlib.suppress(BufferError):
             self.map.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,11 @@ class Target:
 
 
 class Session:
-    """Made at the first use of a cluster object; every part of it belongs to this process."""
+    """Made at the first use of a cluster object; every part of it belongs to this process.
+
+    Cluster object, spaces and calls under way hold it; when the last of them is gone without a
+    `close`, the background thread closes everything.
+    """
 
     def __init__(self, target: Target) -> None:
         """Authenticates and reads the map. Raises Unauthenticated, Unavailable,
@@ -80,6 +85,8 @@ class Session:
         self.completions = Completions(self.native)
         self.watch = MapWatch(self, who.ticket.lifetime_ms / 1000)
         self.watch.start()
+        self._finalizer = weakref.finalize(self, self.watch.abandon)
+        self._finalizer.atexit = False  # `_cluster` closes those that live until then
 
     @property
     def _metadata_s(self) -> float:
@@ -159,7 +166,8 @@ class Session:
 
     def fail(self, error: HoldfastError) -> None:
         """Makes every later call raise `error`: tenant or key are no longer known."""
-        self._failure = error
+        # A copy: the trace of `error` holds this session.
+        self._failure = from_wire(*to_wire(error))
 
     def _bind(self, binding: SpaceBinding, ticket: bytes) -> None:
         self.native.bind_space(
@@ -200,6 +208,7 @@ class Session:
             self._closed = True
             return
         self._closed = True
+        self._finalizer.detach()
         self.watch.stop()
         self.metadata.close()
         try:

@@ -149,6 +149,111 @@ def test_an_interpreter_ends_without_a_close(local: holdfast.LocalCluster, left_
     assert time.monotonic() - start < 15
 
 
+DROPS = """
+import gc, weakref
+
+def held():
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+def is_no_more_than(before):
+    return all(now <= then for now, then in zip(held(), before))
+
+def used():
+    cluster = connect()
+    space = cluster.space("drops", block_bytes=64, create=True)
+    space.match([b"key"])
+    space.futures.match([b"key"]).result()
+    return cluster, space
+
+def wait_for(what, holds):
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end, (what, held())
+        time.sleep(0.01)
+
+with connect() as warm:
+    warm.spaces()
+"""
+
+
+def test_an_object_that_is_dropped_is_closed(local: holdfast.LocalCluster) -> None:
+    run(
+        local,
+        DROPS
+        + textwrap.dedent(
+            """
+            def watches():
+                return sum(thread.name == "holdfast-map" for thread in threading.enumerate())
+            for _ in range(3):
+                used()
+            wait_for("the end of the first ones", lambda: watches() == 0)
+            before = held()
+            for number in range(10):
+                pair = used()
+                if number % 2:
+                    cycle = [pair]
+                    cycle.append(cycle)
+                    del cycle
+                del pair
+            gc.collect()
+            wait_for("their end", lambda: watches() == 0 and is_no_more_than(before))
+            """
+        ),
+    )
+
+
+def test_a_space_keeps_its_dropped_cluster_object_open(local: holdfast.LocalCluster) -> None:
+    run(
+        local,
+        DROPS
+        + textwrap.dedent(
+            """
+            space = used()[1]
+            gc.collect()
+            for _ in range(3):
+                assert space.match([b"key"]) == 0
+            """
+        ),
+    )
+
+
+def test_an_interpreter_ends_right_after_objects_were_dropped(
+    local: holdfast.LocalCluster,
+) -> None:
+    start = time.monotonic()
+    run(
+        local,
+        DROPS
+        + textwrap.dedent(
+            """
+            kept = used()
+            for _ in range(5):
+                used()
+            """
+        ),
+    )
+    assert time.monotonic() - start < 15
+
+
+def test_a_child_drops_what_its_parent_uses(local: holdfast.LocalCluster) -> None:
+    run(
+        local,
+        DROPS
+        + textwrap.dedent(
+            """
+            pair = used()
+            child = os.fork()
+            if child == 0:
+                del pair
+                gc.collect()
+                sys.exit(0)
+            wait_child(child)
+            assert pair[1].match([b"key"]) == 0
+            """
+        ),
+    )
+
+
 def test_an_interpreter_ends_while_a_node_hangs() -> None:
     with holdfast.local(data_nodes=1, arena_mib=16) as own:
         program = """

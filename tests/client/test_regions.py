@@ -142,6 +142,19 @@ def test_allocated_memory_cannot_shrink_or_grow() -> None:
     region.close()
 
 
+def test_allocated_memory_that_is_dropped_leaves_no_descriptor() -> None:
+    import os
+
+    region = Region.allocated(BLOCK, BLOCK, close_s=5)
+    assert region._sealed is not None
+    descriptor = region._sealed.descriptor
+    watched = os.fstat(descriptor).st_ino
+    del region
+    gc.collect()
+    open_now = [entry.stat().st_ino for entry in os.scandir("/proc/self/fd") if entry.is_file()]
+    assert watched not in open_now
+
+
 def test_nothing_cannot_be_allocated() -> None:
     with pytest.raises(holdfast.InvalidArgument):
         Region.allocated(0, BLOCK, close_s=5)
