@@ -9,6 +9,7 @@ import typer
 
 from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
+from holdfast._limits import Timeouts
 from holdfast._members import split_addresses
 from holdfast._session import Transport
 from holdfast._tls import Tls
@@ -42,7 +43,12 @@ class Reach:
         self._need("key", self.key)
         key = load_secret(self.key).reveal().decode()
         return connect(
-            self.address, tenant=self.tenant, key=key, transport=transport, tls=self._tls
+            self.address,
+            tenant=self.tenant,
+            key=key,
+            transport=transport,
+            tls=self._tls,
+            timeouts=Timeouts(metadata_s=self.deadline_s),
         )
 
     @property
