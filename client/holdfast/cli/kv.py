@@ -13,6 +13,7 @@ from holdfast._space import Space
 from holdfast.cli.output import err, human_bytes, table
 from holdfast.cli.reach import reach_of
 from holdfast.cli.stored_file import StoredFile
+from holdfast.cli.whole_file import replaced_when_whole
 from holdfast.errors import FailedPrecondition, NotFound
 
 app = typer.Typer(
@@ -78,7 +79,7 @@ def get(
             _fetch(stored_file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
-        with Path(output).open("wb") as file:
+        with replaced_when_whole(Path(output)) as file:
             _fetch(stored_file, file)
 
 
