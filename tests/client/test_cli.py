@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,6 +196,49 @@ def test_what_is_wrong_is_said_in_one_line(run: Run, tmp_path: Path) -> None:
     assert "cannot be read" in done.stderr
     run("status", "--no-such-option", expect=ExitCode.USAGE)
     run("space", "describe", "no-such-space", expect=ExitCode.NOT_FOUND)
+
+
+def test_mistakes_with_files_are_said_in_one_line(run: Run, tmp_path: Path) -> None:
+    def refused(expect: ExitCode, *arguments: str) -> None:
+        done = run(*arguments, expect=expect)
+        assert done.stderr.startswith("error:") and len(done.stderr.splitlines()) == 1, done
+
+    run("kv", "put", "cli-files", "there", "--block-bytes", "64", stdin="a few words")
+    refused(ExitCode.NOT_FOUND, "kv", "put", "cli-files", "x", str(tmp_path / "no"))
+    refused(ExitCode.USAGE, "kv", "put", "cli-files", "x", str(tmp_path))
+    lost = str(tmp_path / "no" / "copy")
+    refused(ExitCode.NOT_FOUND, "kv", "get", "cli-files", "there", "-o", lost)
+    (tmp_path / "file").write_text("")
+    refused(ExitCode.USAGE, "up", "--data", str(tmp_path / "file"))
+    for daemon in ("datanode", "metanode"):
+        refused(ExitCode.USAGE, daemon, "--config", "/dev/urandom")
+    (tmp_path / "large").write_bytes(bytes((1 << 20) + 1))
+    refused(ExitCode.USAGE, "datanode", "--config", str(tmp_path / "large"))
+    refused(ExitCode.USAGE, "--context", "/dev/urandom", "status")
+
+
+def test_a_file_that_is_not_served_leaves_the_old_copy_alone(run: Run, tmp_path: Path) -> None:
+    run("kv", "put", "cli-whole", "there", "--block-bytes", "64", stdin="new words")
+    copy = tmp_path / "copy"
+    copy.write_text("old words")
+    copy.chmod(0o640)
+    run("kv", "get", "cli-whole", "absent", "-o", str(copy), expect=ExitCode.NOT_FOUND)
+    assert copy.read_text() == "old words"
+    run("kv", "get", "cli-whole", "there", "-o", str(copy))
+    assert copy.read_text() == "new words"
+    assert copy.stat().st_mode & 0o777 == 0o640
+    run("kv", "get", "cli-whole", "there", "-o", "/dev/null")
+    assert [found.name for found in tmp_path.iterdir() if found.suffix == ".part"] == []
+
+
+@pytest.mark.parametrize("command", [("space", "list"), ("kv", "match", "s", "n"), ("bench", "kv")])
+def test_the_deadline_holds_for_commands_of_tenants(run: Run, command: tuple[str, ...]) -> None:
+    start = time.monotonic()
+    done = run(
+        *("--address", "127.0.0.1:1", "--deadline", "0.3"), *command, expect=ExitCode.UNAVAILABLE
+    )
+    assert "within 0.3 s" in done.stderr
+    assert time.monotonic() - start < 3
 
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:

@@ -24,6 +24,15 @@ def main() -> None:
         # Whoever read our output has seen enough; nothing more can be written.
         sys.stderr.close()
         sys.exit(ExitCode.OK)
+    except OSError as error:
+        err.print(f"[bold red]error:[/] {_escaped(_file_error(error))}")
+        missing = isinstance(error, FileNotFoundError)
+        sys.exit(ExitCode.NOT_FOUND if missing else ExitCode.USAGE)
+
+
+def _file_error(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename is not None else what
 
 
 def _escaped(text: str) -> str:

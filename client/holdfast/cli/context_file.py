@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from holdfast.cli.config_size import check_config_size
 from holdfast.errors import ConfigInvalid
 from holdfast.local_cluster.directory import write_private
 from holdfast.local_cluster.toml_text import toml_text
@@ -41,6 +42,7 @@ class ContextFile:
     def load(cls, path: Path) -> ContextFile:
         """Reads a file that `store` wrote; empty if there is none. Raises ConfigInvalid."""
         try:
+            check_config_size(path)
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return cls()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import runpy
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from holdfast.cli.config_size import check_config_size
+from holdfast.cli.exit_codes import ExitCode
 
 Config = Annotated[
     Path,
@@ -32,5 +36,11 @@ def datanode(config: Config) -> None:
 
 
 def _become(module: str, config: Path) -> None:
+    check_config_size(config)
     sys.argv = [module, "--config", str(config)]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except OSError:
+        # Not a mistake of the command line: systemd starts a daemon with this status again.
+        traceback.print_exc()
+        sys.exit(ExitCode.FAILED)
