@@ -15,7 +15,7 @@ from holdfast.cli.exit_codes import ExitCode
 
 Config = Annotated[
     Path,
-    typer.Option("--config", help="TOML file; docs/operations.md names every field.", exists=True),
+    typer.Option("--config", help="TOML file; docs/operations*.md name every field.", exists=True),
 ]
 
 
