@@ -84,7 +84,7 @@ class SpaceCalls:
         """Keeps blocks from eviction for `seconds`."""
         ready, deadline_ms = self._prepared(keys, deadline, self._session.timeouts.put_s)
         check_deadline("seconds", seconds)
-        duration_ms = int(seconds * 1000)
+        duration_ms = max(1, int(seconds * 1000))  # 0 would unpin
 
         def launch(notify: bool) -> Operation:
             return self._native.pin(self._number, ready, duration_ms, deadline_ms, notify)

@@ -139,7 +139,11 @@ class Space:
         return self._calls.put(keys, segments, first_position, deadline).run()
 
     def pin(self, keys: Keys, seconds: float, *, deadline: float | None = None) -> PinResult:
-        """Keeps stored blocks from eviction for `seconds`, within the tenant's limit."""
+        """Keeps stored blocks from eviction for `seconds`, within the tenant's limit.
+
+        seconds: above 0 and up to 600, in whole milliseconds of at least one. Raises
+        InvalidArgument for any other.
+        """
         return self._calls.pin(keys, seconds, deadline).run()
 
     def delete(self, keys: Keys, *, deadline: float | None = None) -> DeleteResult:
