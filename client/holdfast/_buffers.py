@@ -11,6 +11,11 @@ from holdfast._dlpack import host_tensor
 from holdfast.errors import InvalidArgument, Unsupported
 from holdfast_native import Region as NativeRegion
 
+_OBJECTS = (
+    "the array holds Python objects, which are addresses within this process: register an array "
+    "of numbers or bytes"
+)
+
 
 def native_region(source: Any) -> NativeRegion:
     """Registers `source`: buffer protocol, `__array_interface__` or DLPack in host memory.
@@ -32,6 +37,8 @@ def native_region(source: Any) -> NativeRegion:
             f"the buffer of shape {view.shape} and strides {view.strides} is not C-contiguous: "
             "register the whole buffer that it is a view of, or a contiguous copy"
         )
+    if "O" in view.format and np.asarray(view).dtype.hasobject:
+        raise InvalidArgument(_OBJECTS)
     return NativeRegion(source)
 
 
@@ -64,6 +71,8 @@ def _from_array_interface(source: Any, interface: dict[str, Any]) -> NativeRegio
     if not isinstance(data, tuple):
         raise InvalidArgument(f"__array_interface__ of {type(source).__name__} names no address")
     address, readonly = data
+    if np.dtype(interface["typestr"]).hasobject:
+        raise InvalidArgument(_OBJECTS)
     item_bytes = int(np.dtype(interface["typestr"]).itemsize)
     shape = tuple(interface["shape"])
     strides = interface.get("strides")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from holdfast._call import Call
 from holdfast._keys import Keys, NativeKeys, native_keys
-from holdfast._limits import check_deadline
+from holdfast._limits import check_deadline, check_integer
 from holdfast._results import (
     BlockStat,
     DeleteResult,
@@ -68,10 +68,7 @@ class SpaceCalls:
         """Writes blocks out of `segments`."""
         ready, deadline_ms = self._prepared(keys, deadline, self._session.timeouts.put_s)
         self._check_segments(len(ready), segments)
-        if not 0 <= first_position <= _UINT32_MAX - len(ready):
-            raise InvalidArgument(
-                f"first_position is {first_position}, it must be 0 to {_UINT32_MAX} less the keys"
-            )
+        check_integer("first_position", first_position, 0, _UINT32_MAX - len(ready))
 
         def launch(notify: bool) -> Operation:
             return self._native.put(
@@ -126,6 +123,11 @@ class SpaceCalls:
         return native_keys(keys), max(1, int(deadline * 1000))
 
     def _check_segments(self, keys: int, segments: Segments) -> None:
+        if not isinstance(segments, Segments):
+            raise InvalidArgument(
+                f"segments are a {type(segments).__name__}: pass region.blocks(...) or "
+                "Segments.paged(...)"
+            )
         blocks, block_bytes = segments.blocks, segments.block_bytes
         if blocks != keys:
             raise InvalidArgument(

@@ -11,7 +11,7 @@ from threading import Lock
 from types import TracebackType
 
 from holdfast._credentials import TenantCredential
-from holdfast._limits import Limits, Timeouts, check_deadline
+from holdfast._limits import Limits, Timeouts, check_deadline, check_integer, check_text
 from holdfast._map_watch import join_all
 from holdfast._members import Members, split_addresses
 from holdfast._metadata_methods import DELETE_SPACE, DESCRIBE_SPACE, LIST_SPACES
@@ -46,7 +46,7 @@ def connect(
     address: `host:port` of metadata members, a sequence or joined by commas; one that answers is
     enough. tenant, key: the tenant's name and API key (`holdfast tenant create`). transport:
     "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
-    lanes: connections to each data node. spin_us: how long a wait looks for data before it
+    lanes: connections to each data node, 1 to 16. spin_us: how long a wait looks for data before it
     sleeps, microseconds; costs processor time, saves latency. tls: for members on other hosts.
 
     Raises InvalidArgument for an argument outside its range. What the cluster answers (wrong key,
@@ -54,11 +54,8 @@ def connect(
     """
     if transport not in _TRANSPORTS:
         raise InvalidArgument(f"transport is {transport!r}, it must be one of {_TRANSPORTS}")
-    if not 1 <= lanes <= 64 or not 0 <= spin_us <= 1_000_000:
-        raise InvalidArgument(
-            f"lanes is {lanes} and spin_us is {spin_us}: 1 to 64 lanes and 0 to 1000000 us are "
-            "possible"
-        )
+    check_integer("lanes", lanes, 1, 16)
+    check_integer("spin_us", spin_us, 0, 1_000_000)
     addresses = split_addresses(address)
     Members(addresses)  # checks them
     target = Target(
@@ -117,8 +114,12 @@ class Cluster:
             raise InvalidArgument(f"creating space {name!r} needs block_bytes")
         for what, value, most in (("block_bytes", block_bytes, 2**32), ("ttl", ttl, 2**32),
                                   ("priority", priority, 256)):  # fmt: skip
-            if value is not None and not 0 <= value < most:
-                raise InvalidArgument(f"{what} is {value}, it must be 0 to {most - 1}")
+            if value is not None:
+                check_integer(what, value, 0, most - 1)
+        for what, text in (("name", name), ("redundancy", redundancy),
+                           ("fingerprint", fingerprint)):  # fmt: skip
+            if text is not None:
+                check_text(f"{what} of a space", text)
         request = pb.OpenSpaceRequest(
             name=name,
             create=create,
@@ -138,6 +139,7 @@ class Cluster:
     def delete_space(self, name: str) -> None:
         """Deletes a space with all its blocks. Its number is never used again, so that a space
         created later under the same name sees none of them. Raises NotFound and like `space`."""
+        check_text("name of a space", name)
         session = self._live()
         request = pb.DeleteSpaceRequest(
             client_id=session.metadata.client_id,

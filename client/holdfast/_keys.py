@@ -62,7 +62,7 @@ def native_keys(keys: Keys) -> NativeKeys:
             "length in PackedKeys"
         )
     else:
-        checked = keys if isinstance(keys, (list, tuple)) else list(keys)
+        checked = keys if isinstance(keys, (list, tuple)) else _listed(keys)
         for key in checked:
             if not isinstance(key, bytes):
                 raise InvalidArgument(f"a key must be bytes, this one is {type(key).__name__}")
@@ -73,6 +73,16 @@ def native_keys(keys: Keys) -> NativeKeys:
             "split the batch"
         )
     return checked
+
+
+def _listed(keys: Sequence[bytes]) -> Sequence[bytes]:
+    try:
+        return list(keys)
+    except TypeError:
+        raise InvalidArgument(
+            f"keys are a {type(keys).__name__}: pass PackedKeys, an array uint8[keys, key_bytes] "
+            "or a sequence of bytes"
+        ) from None
 
 
 def _packed(keys: npt.NDArray[np.uint8]) -> memoryview:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from holdfast._buffers import native_region
-from holdfast._limits import check_deadline
+from holdfast._limits import check_deadline, check_integer
 from holdfast._native_errors import translated
 from holdfast._sealed_memory import SealedMemory
 from holdfast._segments import Indices, Segments
@@ -14,6 +14,8 @@ from holdfast.errors import Closed, DeadlineExceeded, InvalidArgument
 from holdfast_kvstore.segments import Plane
 from holdfast_native import NativeError
 from holdfast_native import Region as NativeRegion
+
+_INT64_MAX = 2**63 - 1
 
 
 class Region:
@@ -47,6 +49,7 @@ class Region:
     @classmethod
     def allocated(cls, nbytes: int, block_bytes: int, close_s: float) -> Region:
         """Makes memory that data nodes of this host can map; see `Space.allocate`."""
+        check_integer("nbytes", nbytes, 1, _INT64_MAX)
         sealed = SealedMemory(nbytes)
         try:
             native = NativeRegion(sealed.map, descriptor=sealed.descriptor, descriptor_offset=0)
@@ -100,7 +103,9 @@ class Region:
         Raises InvalidArgument for an index outside the region, Closed after `close`.
         """
         size = self._block_bytes if block_bytes is None else block_bytes
-        if size < 1 or not 0 <= offset_bytes <= self.nbytes:
+        check_integer("block_bytes", size, 1, _INT64_MAX)
+        check_integer("offset_bytes", offset_bytes, 0, _INT64_MAX)
+        if offset_bytes > self.nbytes:
             raise InvalidArgument(
                 f"blocks of {size} bytes from byte {offset_bytes} on do not lie in a region of "
                 f"{self.nbytes} bytes"

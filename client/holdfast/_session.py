@@ -100,7 +100,7 @@ class Session:
             spin_us=target.spin_us,
             operations_max=target.limits.operations_max,
             bytes_in_flight_max=target.limits.bytes_in_flight_max,
-            connect_timeout_ms=int(target.timeouts.connect_s * 1000),
+            connect_timeout_ms=max(1, int(target.timeouts.connect_s * 1000)),
             retry_backoff_ms_min=target.limits.retry_backoff_ms_min,
             retry_backoff_ms_max=target.limits.retry_backoff_ms_max,
             boot_id=_BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "",

@@ -107,14 +107,6 @@ def test_a_pin_holds_what_is_stored(space: holdfast.Space) -> None:
     assert all(fact is not None and fact.pinned for fact in facts[:2])
 
 
-def test_the_shortest_pin_does_not_unpin(tcp_space: holdfast.Space) -> None:
-    put_blocks(tcp_space, 0, 2)
-    tcp_space.pin(keys(0, 2), seconds=60)
-    assert tcp_space.pin(keys(0, 2), seconds=0.0005).pinned == 2
-    facts = tcp_space.stat(keys(0, 2)).blocks
-    assert all(fact is not None and fact.pinned for fact in facts)
-
-
 @pytest.mark.parametrize("seconds", [0, -1, 601, float("nan")])
 def test_a_pin_must_have_a_possible_length(tcp_space: holdfast.Space, seconds: float) -> None:
     with pytest.raises(holdfast.InvalidArgument, match="seconds"):
