@@ -38,6 +38,7 @@ class _Pass:
     source: Source
     groups: frozenset[int]
     cursor: int = 0
+    blocks_taken: int = 0
     failed_in_a_row: int = 0
     next_step_at_s: float = 0.0
     down_since_s: float | None = None
@@ -163,10 +164,18 @@ class MoveWorker(Worker):
         self._budget.spend(nbytes)
         self._figures["blocks_taken"] += blocks
         self._figures["bytes_taken"] += nbytes
+        pass_.blocks_taken += blocks
         pass_.failed_in_a_row = 0
         pass_.cursor = cursor
         pass_.next_step_at_s = now_s
         if cursor == 0:
+            _log.info(
+                "taken over",
+                peer=peer.id,
+                place=place,
+                groups=len(pass_.groups),
+                blocks=pass_.blocks_taken,
+            )
             self._finish(duties, pass_)
 
     def _note_failure(self, duties: Duties, pass_: _Pass, error: NativeError, now_s: float) -> None:
