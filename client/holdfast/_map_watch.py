@@ -69,7 +69,7 @@ class MapWatch:
         self._renewals = [_Renewal(None, time.monotonic() + RENEW_AT * tenant_life_s)]
         self._watch: Watch[pb.MapReply] | None = None
         self._interrupts = 0
-        self._looked_s = -RENEW_EARLY_S_MIN
+        self._looked_s = {"map": 0.0, "tickets": 0.0}
         self._stopping = False
         self._abandoned = False
         self._thread = Thread(target=self._run, name="holdfast-map", daemon=True)
@@ -110,12 +110,12 @@ class MapWatch:
 
     def refresh_map(self) -> None:
         """Asks for the map at once: a data node has a newer one."""
-        if self._may_look(REFRESH_S_MIN):
+        if self._may_look("map", REFRESH_S_MIN):
             self._interrupt()
 
     def refresh_tickets(self) -> None:
         """Renews every ticket soon: a data node refused something."""
-        if self._may_look(RENEW_EARLY_S_MIN):
+        if self._may_look("tickets", RENEW_EARLY_S_MIN):
             self.renew_tickets()
 
     def renew_tickets(self) -> None:
@@ -126,12 +126,12 @@ class MapWatch:
                 renewal.due_s = now_s
         self._interrupt()
 
-    def _may_look(self, pause_s: float) -> bool:
+    def _may_look(self, what: str, pause_s: float) -> bool:
         now_s = time.monotonic()
         with self._changed:
-            if now_s - self._looked_s < pause_s:
+            if now_s - self._looked_s[what] < pause_s:
                 return False
-            self._looked_s = now_s
+            self._looked_s[what] = now_s
             return True
 
     def _interrupt(self) -> None:

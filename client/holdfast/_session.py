@@ -128,7 +128,6 @@ class Session:
         reply = self.metadata.call(OPEN_SPACE, request, self._metadata_s)
         with self._lock:
             binding = self._bindings.setdefault(reply.space.number, SpaceBinding(reply.space))
-        binding.failure = None
         self._bind(binding, reply.ticket.bytes)
         self.watch.keep_ticket(binding, reply.ticket.lifetime_ms / 1000)
         return binding
@@ -144,18 +143,27 @@ class Session:
         try:
             reply = self.metadata.call(OPEN_SPACE, request, self._metadata_s)
         except NotFound:
-            binding.failure = NotFound(
-                f"space {binding.name!r} was deleted: open or create it again with Cluster.space"
+            self._drop(
+                binding,
+                f"space {binding.name!r} was deleted: open or create it again with Cluster.space",
             )
             raise
         if reply.space.number != binding.number:
-            binding.failure = NotFound(
+            why = (
                 f"space {binding.name!r} was deleted and created anew (number {binding.number}, "
                 f"now {reply.space.number}): open it again with Cluster.space"
             )
-            raise binding.failure
+            self._drop(binding, why)
+            raise NotFound(why)
         self._bind(binding, reply.ticket.bytes)
         return reply.ticket.lifetime_ms / 1000
+
+    def _drop(self, binding: SpaceBinding, why: str) -> None:
+        # For good: a number is never used again.
+        with self._lock:
+            if self._bindings.get(binding.number) is binding:
+                del self._bindings[binding.number]
+        binding.failure = NotFound(why)
 
     def renew_tenant(self) -> float:
         """A new tenant ticket; answers its lifetime, seconds."""

@@ -101,6 +101,14 @@ def test_a_space_that_is_gone_and_reopened_during_its_renewal_disturbs_nothing(
     wait_for("a renewal of the reopened space", lambda: rig.renewed.count(1) == 2, 10)
 
 
+def test_looking_for_a_map_does_not_keep_tickets_from_their_renewal(
+    rig: Rig, watch: MapWatch
+) -> None:
+    watch.refresh_map()
+    watch.refresh_tickets()
+    wait_for("the tenant's renewal", lambda: rig.tenant_renewals == 1, 10)
+
+
 def test_a_deleted_space_is_not_renewed_again(rig: Rig, watch: MapWatch) -> None:
     def deleted(binding: SpaceBinding) -> None:
         raise holdfast.NotFound("deleted")

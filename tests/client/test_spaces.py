@@ -102,6 +102,20 @@ def test_a_deleted_space_says_so(local: holdfast.LocalCluster, new_name: Name) -
         wait_for("word of the deletion", is_refused, 10)
 
 
+def test_nothing_is_kept_of_spaces_that_were_deleted(
+    local: holdfast.LocalCluster, new_name: Name
+) -> None:
+    with local.connect() as mine:
+        kept = mine.space(new_name(), block_bytes=BLOCK_BYTES, create=True)
+        for _ in range(3):
+            name = new_name()
+            mine.space(name, block_bytes=BLOCK_BYTES, create=True)
+            mine.delete_space(name)
+        bindings = mine._live()._bindings
+        wait_for("the end of the others", lambda: set(bindings) == {kept.number}, 10)
+        assert kept.match(keys(0, 1)) == 0
+
+
 def test_two_spaces_with_the_same_keys_hold_their_own_blocks(
     tcp_cluster: holdfast.Cluster, new_name: Name
 ) -> None:
