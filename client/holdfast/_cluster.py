@@ -138,7 +138,12 @@ class Cluster:
 
     def delete_space(self, name: str) -> None:
         """Deletes a space with all its blocks. Its number is never used again, so that a space
-        created later under the same name sees none of them. Raises NotFound and like `space`."""
+        created later under the same name sees none of them.
+
+        Once this returns the space cannot be opened any more. A data node may still answer hits
+        to a space object opened before, for a moment until it has heard of the deletion. Raises
+        NotFound and like `space`.
+        """
         check_text("name of a space", name)
         session = self._live()
         request = pb.DeleteSpaceRequest(

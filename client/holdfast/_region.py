@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any
 
@@ -10,7 +11,7 @@ from holdfast._limits import check_deadline, check_integer
 from holdfast._native_errors import translated
 from holdfast._sealed_memory import SealedMemory
 from holdfast._segments import Indices, Segments
-from holdfast.errors import Closed, DeadlineExceeded, InvalidArgument
+from holdfast.errors import Closed, DeadlineExceeded, ForkedError, InvalidArgument
 from holdfast_kvstore.segments import Plane
 from holdfast_native import NativeError
 from holdfast_native import Region as NativeRegion
@@ -33,6 +34,7 @@ class Region:
         sealed: SealedMemory | None = None,
     ) -> None:
         self._native = native
+        self._process = os.getpid()
         self._memory = memory
         self._block_bytes = block_bytes
         self._close_s = close_s
@@ -119,14 +121,23 @@ class Region:
         """Waits until no call uses the memory, then lets it go. Closing twice does nothing.
 
         deadline: seconds, `Timeouts.close_s` by default. Raises DeadlineExceeded when calls
-        still use it then; the region stays open.
+        still use it then: the memory stays theirs until they end, no new call may use it (they
+        raise Closed), and it can be closed again. Raises ForkedError at once in a forked child
+        when calls of the parent used it at the fork.
         """
         seconds = self._close_s if deadline is None else deadline
         check_deadline("deadline", seconds)
-        if not self._native.close(int(seconds * 1000)):
+        forked = os.getpid() != self._process
+        # In a child nobody ends the parent's calls: waiting for them is of no use.
+        if not self._native.close(0 if forked else int(seconds * 1000)):
+            if forked:
+                raise ForkedError(
+                    f"a region of {self.nbytes} bytes is used by calls of process "
+                    f"{self._process}, this is its child {os.getpid()}: leave it alone here"
+                )
             raise DeadlineExceeded(
                 f"a region of {self.nbytes} bytes is still used by calls after {seconds} s: "
-                "cancel them or wait for them first"
+                "cancel them or wait for them, then close it again"
             )
         self._memory = None
         if self._sealed is not None:

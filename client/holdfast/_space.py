@@ -118,7 +118,8 @@ class Space:
         """Reads each key's block into its segment, checked against its checksum.
 
         Once this returns or raises, nothing writes into `segments` any more. The bytes of a key
-        that is no hit are undefined.
+        that is no hit are undefined. Segments that overlap are the caller's error: what their
+        bytes are afterwards is undefined, and such keys may be answered as corrupt.
         """
         return self._calls.get(keys, segments, deadline).run()
 

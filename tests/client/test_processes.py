@@ -279,6 +279,37 @@ def test_an_interpreter_ends_while_a_node_hangs() -> None:
                 own.data_nodes[0].resume()
 
 
+def test_a_region_in_use_stays_with_its_calls_and_with_its_process() -> None:
+    with holdfast.local(data_nodes=1, arena_mib=16) as own, own.connect() as cluster:
+        space = cluster.space("regions", block_bytes=64, create=True)
+        space.match([b"key"])
+        region = space.allocate(64)
+        blocks = region.blocks()
+        own.data_nodes[0].pause()
+        try:
+            pending = space.futures.get([b"key"], blocks, deadline=60)
+            child = os.fork()
+            if child == 0:
+                start = time.monotonic()
+                try:
+                    region.close(30)
+                except holdfast.ForkedError:
+                    os._exit(0 if time.monotonic() - start < 5 else 3)
+                finally:
+                    os._exit(2)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            with pytest.raises(holdfast.DeadlineExceeded, match="close it again"):
+                region.close(0.05)
+            assert not region.closed
+            with pytest.raises(holdfast.Closed):
+                space.get([b"key"], blocks)
+            pending.cancel()
+            region.close()
+            assert region.closed
+        finally:
+            own.data_nodes[0].resume()
+
+
 def test_ctrl_c_ends_a_wait() -> None:
     with holdfast.local(data_nodes=1, arena_mib=16) as own:
         program = """
