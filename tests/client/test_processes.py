@@ -150,7 +150,8 @@ def test_an_interpreter_ends_without_a_close(local: holdfast.LocalCluster, left_
 
 
 DROPS = """
-import gc, weakref
+import gc
+from holdfast.local_cluster.waiting import wait_for
 
 def held():
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
@@ -164,12 +165,6 @@ def used():
     space.match([b"key"])
     space.futures.match([b"key"]).result()
     return cluster, space
-
-def wait_for(what, holds):
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, (what, held())
-        time.sleep(0.01)
 
 with connect() as warm:
     warm.spaces()
@@ -186,7 +181,7 @@ def test_an_object_that_is_dropped_is_closed(local: holdfast.LocalCluster) -> No
                 return sum(thread.name == "holdfast-map" for thread in threading.enumerate())
             for _ in range(3):
                 used()
-            wait_for("the end of the first ones", lambda: watches() == 0)
+            wait_for("the end of the first ones", lambda: watches() == 0, 20)
             before = held()
             for number in range(10):
                 pair = used()
@@ -196,7 +191,7 @@ def test_an_object_that_is_dropped_is_closed(local: holdfast.LocalCluster) -> No
                     del cycle
                 del pair
             gc.collect()
-            wait_for("their end", lambda: watches() == 0 and is_no_more_than(before))
+            wait_for("their end", lambda: watches() == 0 and is_no_more_than(before), 20)
             """
         ),
     )
