@@ -157,7 +157,7 @@ def held():
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
 
 def is_no_more_than(before):
-    return all(now <= then for now, then in zip(held(), before))
+    return all(mine <= first for mine, first in zip(held(), before))
 
 def used():
     cluster = connect()
