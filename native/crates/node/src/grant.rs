@@ -135,6 +135,11 @@ impl GrantedPut {
         self.blocks_bytes() + self.trailer.len() as u64
     }
 
+    /// Bytes of them that have not arrived.
+    pub(crate) fn remaining_bytes(&self) -> u64 {
+        self.payload_bytes() - self.received - self.trailer_received as u64
+    }
+
     fn blocks_bytes(&self) -> u64 {
         self.put.wanted.len() as u64 * self.block_bytes as u64
     }

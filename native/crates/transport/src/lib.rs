@@ -8,6 +8,7 @@
 mod descriptors;
 mod io_vector;
 mod listener;
+mod low_water;
 mod memory;
 mod stream;
 mod wait;
@@ -15,6 +16,7 @@ mod wait;
 pub use descriptors::DESCRIPTORS_PER_MESSAGE_MAX;
 pub use io_vector::{IO_VECTORS_MAX, IoVector};
 pub use listener::Listener;
+pub use low_water::LowWater;
 pub use memory::{Mapping, MemoryFile, RegionKind, classify_region, read_at};
 pub use stream::{Family, SocketOptions, Stream};
 pub use wait::{Interest, wait};

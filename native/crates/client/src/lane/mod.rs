@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_transport::{Mapping, Stream};
+use holdfast_transport::{LowWater, Mapping, Stream};
 use holdfast_wire::limits::{DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX};
 use holdfast_wire::{
     BindRequest, FEATURES, Header, Hello, Kind, TICKET_BYTES, TransportKind, VERSION_MAX,
@@ -93,6 +93,7 @@ pub(crate) struct Lane {
     stream: Stream,
     sender: Sender,
     receiver: Receiver,
+    low_water: LowWater,
     cluster: [u8; 16],
     welcome: Option<Welcome>,
     /// Sent and not wholly answered.
@@ -150,6 +151,7 @@ impl Lane {
             stream,
             sender,
             receiver: Receiver::new(),
+            low_water: LowWater::default(),
             cluster: identity.cluster,
             welcome: None,
             requests: Vec::new(),
@@ -345,9 +347,12 @@ impl Lane {
                         self.bytes_received += bytes as u64;
                     }
                 }
-                Step::Idle => return Ok(()),
+                Step::Idle => break,
             }
         }
+        let remaining = self.receiver.payload_remaining();
+        self.low_water.follow(&self.stream, remaining);
+        Ok(())
     }
 
     /// Whether reading is worth a call to the kernel: something is owed, or the end is there.
