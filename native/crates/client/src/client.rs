@@ -452,6 +452,7 @@ impl State {
                     .extend(lanes.map(|lane| (*lane, LaneFailure::Replaced)));
             }
         }
+        self.ask_again_by_map();
         self.settle();
     }
 

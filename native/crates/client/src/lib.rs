@@ -14,6 +14,7 @@
 //! is left alone until it greets again, so it costs one deadline at most.
 #![warn(missing_docs)]
 
+mod again;
 mod client;
 mod config;
 mod copies;

@@ -124,6 +124,12 @@ impl ClusterMap {
         Some(self.node(index, &previous[..ordinal - copies]))
     }
 
+    /// Whether a node shall hold one of the copies of a block.
+    pub(crate) fn is_owner(&self, id: &BlockId, copies: usize, node: u64) -> bool {
+        (0..copies.min(self.width))
+            .any(|ordinal| self.candidate(id, copies, ordinal) == Some(Some(node)))
+    }
+
     fn node(&self, index: i32, before: &[i32]) -> Option<u64> {
         if index < 0 || before.contains(&index) {
             return None;

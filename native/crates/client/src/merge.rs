@@ -37,6 +37,11 @@ impl Seen {
         self.0 & (1 << status as u8) != 0
     }
 
+    /// What stays true when every node is asked once more: a copy was stored, or removed.
+    pub(crate) fn done(self) -> Self {
+        Self(self.0 & (1 << KeyStatus::Stored as u8 | 1 << KeyStatus::Hit as u8))
+    }
+
     fn gravest(self, order: &[KeyStatus], otherwise: KeyStatus) -> KeyStatus {
         order
             .iter()
@@ -184,6 +189,13 @@ mod tests {
         for (statuses, expected) in table {
             assert_eq!(seen(statuses).delete(), *expected, "{statuses:?}");
         }
+    }
+
+    #[test]
+    fn what_was_done_outlasts_another_try() {
+        assert_eq!(seen(&[Stored, NotOwner]).done(), seen(&[Stored]));
+        assert_eq!(seen(&[Hit, NotOwner, Miss]).done(), seen(&[Hit]));
+        assert_eq!(seen(&[Present, Unreachable]).done(), seen(&[]));
     }
 
     #[test]

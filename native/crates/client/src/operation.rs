@@ -99,6 +99,10 @@ pub(crate) struct KeyState {
     /// Answers that are still out.
     pub open: u8,
     pub decided: bool,
+    /// An owner declined it by another map than the operation's.
+    pub declined: bool,
+    /// That map is newer than the operation's.
+    pub awaits_map: bool,
     pub seen: Seen,
 }
 
@@ -134,6 +138,14 @@ pub(crate) struct Running {
     pub keys: Vec<KeyState>,
     pub statuses: Vec<KeyStatus>,
     pub stats: Vec<Option<(u64, StatEntry)>>,
+    /// Keys that are asked for again later, by a timer or when a newer map comes.
+    pub put_off: Vec<u32>,
+    /// Whether a timer is set for that.
+    pub again_set: bool,
+    /// How often keys were put off.
+    pub tries: u32,
+    /// Newest map by which an owner has declined a key.
+    pub awaited_epoch: u64,
     /// Keys without a status.
     pub undecided: usize,
     /// Lanes that carry or carried its requests.
@@ -168,14 +180,19 @@ impl Running {
         self.undecided -= 1;
     }
 
-    /// One answer for a key of an operation that asks all; decides when it was the last.
+    /// One answer for a key of an operation that asks all; decides or puts off when it was the
+    /// last.
     pub(crate) fn count_answer(&mut self, key: u32, status: KeyStatus) {
         let state = &mut self.keys[key as usize];
         state.seen.add(status);
         state.open = state.open.saturating_sub(1);
         if state.open == 0 {
             let merged = self.merged(key);
-            self.decide(key, merged);
+            if self.puts_off(key, merged) {
+                self.put_off.push(key);
+            } else {
+                self.decide(key, merged);
+            }
         }
     }
 

@@ -77,7 +77,7 @@ impl State {
         for (at, key) in request.keys.iter().enumerate() {
             let status = request.results.get(at).copied().flatten();
             let status = status.unwrap_or(KeyStatus::Unreachable);
-            self.record(&mut running, node, *key, status, &mut further);
+            self.record(&mut running, (node, &request), *key, status, &mut further);
             if status == KeyStatus::Hit
                 && let Some(entry) = request.stats.get(at)
                 && running.stats[*key as usize].is_none()
@@ -95,13 +95,15 @@ impl State {
     fn record(
         &mut self,
         running: &mut Running,
-        node: u64,
+        (node, request): (u64, &Request),
         key: u32,
         status: KeyStatus,
         further: &mut Vec<u32>,
     ) {
-        self.stale |= status == KeyStatus::NotOwner;
         if running.kind.asks_all() {
+            if status == KeyStatus::NotOwner {
+                running.note_not_owner(node, key, request);
+            }
             running.count_answer(key, status);
         } else if status == KeyStatus::Hit {
             if let Some(peer) = self.peers.get_mut(&node) {
@@ -183,7 +185,9 @@ impl State {
         let mut further = Vec::new();
         for (at, key) in request.keys.iter().enumerate() {
             match request.results.get(at).copied().flatten() {
-                Some(status) => self.record(&mut running, node, *key, status, &mut further),
+                Some(status) => {
+                    self.record(&mut running, (node, request), *key, status, &mut further);
+                }
                 None => keys.push(*key),
             }
         }
@@ -206,6 +210,10 @@ impl State {
         };
         if running.ending.is_none() {
             running.ending = Some(status);
+            if status == KeyStatus::TimedOut {
+                running.decide_put_off();
+            }
+            running.put_off.clear();
             self.copy_batches -= running.copy_batches.len();
             for batch in std::mem::take(&mut running.copy_batches) {
                 let mut request = *batch.request;
@@ -235,7 +243,7 @@ impl State {
         let mut further = Vec::new();
         for (at, key) in request.keys.iter().enumerate() {
             if let Some(status) = request.results.get(at).copied().flatten() {
-                self.record(running, node, *key, status, &mut further);
+                self.record(running, (node, request), *key, status, &mut further);
             }
         }
         for key in further {

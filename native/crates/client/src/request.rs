@@ -86,6 +86,10 @@ pub(crate) struct Request {
     pub stats: Vec<StatEntry>,
     /// Get: blocks whose bytes did not match, and the write that stored them.
     pub corrupt: Vec<(BlockId, u32)>,
+    /// Epoch of the map that its node was chosen by.
+    pub map_epoch: u64,
+    /// Epoch that the node has answered with.
+    pub answered_epoch: u64,
     /// When the operation ends.
     pub deadline: Instant,
     /// When it was written to the lane.
@@ -117,6 +121,8 @@ impl Request {
             results: Vec::new(),
             stats: Vec::new(),
             corrupt: Vec::new(),
+            map_epoch: 0,
+            answered_epoch: 0,
             deadline,
             sent_at: None,
             stage: PutStage::Asked,

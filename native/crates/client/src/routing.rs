@@ -269,6 +269,8 @@ impl Running {
             block_bytes: self.block_bytes,
             segments: self.segments.clone(),
             checksums,
+            map_epoch: self.map.epoch,
+            answered_epoch: 0,
             deadline: self.deadline,
             sent_at: None,
             stage: PutStage::Asked,

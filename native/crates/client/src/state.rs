@@ -29,6 +29,8 @@ pub(crate) struct Space {
 pub(crate) enum Timer {
     /// An operation's deadline, or its moment to try elsewhere.
     Operation(u64),
+    /// Keys of an operation that were put off.
+    Again(u64),
     /// A lane that must have been greeted by then.
     Greeting(u64),
     /// A node that may be tried again.
@@ -50,6 +52,7 @@ pub(crate) struct Counters {
     pub lanes_failed: u64,
     pub hedges: u64,
     pub reroutes: u64,
+    pub keys_asked_again: u64,
     pub copies_mismatched: u64,
 }
 
@@ -163,6 +166,10 @@ impl State {
                 OperationKind::Stat => vec![None; keys],
                 _ => Vec::new(),
             },
+            put_off: Vec::new(),
+            again_set: false,
+            tries: 0,
+            awaited_epoch: 0,
             undecided: keys,
             lanes: Vec::new(),
             copy_batches: VecDeque::new(),
@@ -268,11 +275,13 @@ impl State {
 
     /// Finishes an operation whose keys are all decided and whose memory nobody touches.
     pub(crate) fn finish_if_done(&mut self, token: u64) {
-        let done = self
-            .operations
-            .get(&token)
-            .is_some_and(|running| running.undecided == 0 && running.copying == 0);
-        if !done {
+        let Some(running) = self.operations.get(&token) else {
+            return;
+        };
+        if !running.put_off.is_empty() {
+            return self.watch_put_off(token);
+        }
+        if running.undecided > 0 || running.copying > 0 {
             return;
         }
         let Some(mut running) = self.operations.remove(&token) else {
@@ -318,7 +327,7 @@ impl State {
         }
         let (operations, lanes) = (&self.operations, &self.lanes);
         self.timers.retain(|Reverse((_, timer))| match timer {
-            Timer::Operation(token) => operations.contains_key(token),
+            Timer::Operation(token) | Timer::Again(token) => operations.contains_key(token),
             Timer::Greeting(number) => lanes.get(number).is_some_and(|lane| !lane.ready()),
             Timer::Retry(_) => true,
         });

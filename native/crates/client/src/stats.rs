@@ -65,6 +65,7 @@ impl Client {
             ("lanes_failed", counters.lanes_failed),
             ("hedges", counters.hedges),
             ("reroutes", counters.reroutes),
+            ("keys_asked_again", counters.keys_asked_again),
             ("copies_mismatched", counters.copies_mismatched),
             ("operations_in_flight", state.operations.len() as u64),
             ("bytes_in_flight", state.bytes_in_flight),

@@ -26,6 +26,7 @@ impl State {
             fired = true;
             match timer {
                 Timer::Operation(token) => self.operation_due(token, now),
+                Timer::Again(token) => self.ask_again(token),
                 Timer::Greeting(number) => {
                     if self.lanes.get(&number).is_some_and(|lane| !lane.ready()) {
                         let within = self.config.connect_timeout_ms;

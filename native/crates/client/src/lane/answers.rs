@@ -88,6 +88,7 @@ impl Lane {
         body: &[u8],
         events: &mut Vec<LaneEvent>,
     ) -> Result<(), LaneFailure> {
+        self.requests[at].answered_epoch = header.epoch;
         // What does not decode leaves the request where it is: it goes on elsewhere then.
         if header.status != AnswerStatus::Ok {
             let text = Refusal::decode(body)?.text;
