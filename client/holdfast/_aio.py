@@ -89,7 +89,7 @@ class SpaceAio:
             raise
         finally:
             self._completions.unwatch(loop)
-        return call.read(operation)
+        return call.finish(operation)
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

@@ -42,6 +42,8 @@ Keys = PackedKeys | npt.NDArray[np.uint8] | Sequence[bytes]
 or a sequence of bytes of any lengths."""
 
 
+_BYTE = np.dtype(np.uint8)
+
 NativeKeys = memoryview | Sequence[bytes]
 """uint8[keys, key_bytes], contiguous, or keys one by one."""
 
@@ -86,13 +88,13 @@ def _listed(keys: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _packed(keys: npt.NDArray[np.uint8]) -> memoryview:
-    if keys.dtype != np.uint8 or keys.ndim != 2:
+    if keys.dtype != _BYTE or keys.ndim != 2:
         raise InvalidArgument(
             f"an array of keys must be uint8[keys, key_bytes], this one is "
             f"{keys.dtype}{list(keys.shape)}: use `.view(numpy.uint8)` and `.reshape`"
         )
     _check_key_bytes(keys.shape[1])
-    return np.ascontiguousarray(keys).data
+    return keys.data if keys.flags.c_contiguous else np.ascontiguousarray(keys).data
 
 
 def _check_key_bytes(key_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,14 @@ class Segments:
     Made once and used for any number of calls; checked against its regions when it is made.
     """
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "block_bytes", "blocks")
 
     def __init__(self, native: NativeSegments) -> None:
         self._native = native
+        self.blocks: Final = native.blocks
+        """Number of blocks."""
+        self.block_bytes: Final = native.block_bytes
+        """Bytes of one block over all planes."""
 
     @classmethod
     def paged(cls, planes: Sequence[Plane], block_indices: Indices) -> Segments:
@@ -63,18 +67,8 @@ class Segments:
         except NativeError as error:
             raise translated(error) from error
 
-    @property
-    def blocks(self) -> int:
-        """Number of blocks."""
-        return self._native.blocks
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of one block over all planes."""
-        return self._native.block_bytes
-
     def __len__(self) -> int:
-        return self._native.blocks
+        return self.blocks
 
     def __repr__(self) -> str:
         return f"<Segments: {self.blocks} blocks of {self.block_bytes} bytes>"

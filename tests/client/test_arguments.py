@@ -117,17 +117,14 @@ def test_every_limit_in_range_can_be_used(local: holdfast.LocalCluster) -> None:
 
 
 def test_the_shortest_pin_lasts_a_millisecond_and_does_not_unpin() -> None:
-    asked: list[int] = []
     session: Any = SimpleNamespace(
-        native=SimpleNamespace(
-            pin=lambda _space, _keys, duration_ms, *_: asked.append(duration_ms)
-        ),
-        timeouts=Timeouts(),
-        check_usable=lambda: None,
+        native=None, observe=None, timeouts=Timeouts(), check_usable=lambda: None
     )
     calls = SpaceCalls(session, SpaceBinding(pb.SpaceInfo(name="space", number=1)))
+    asked = []
     for seconds in (1e-9, 0.0005, 0.001, 0.0019, 600):
-        calls.pin([b"key"], seconds, None).start(False)
+        _, _, _, _, duration_ms, _ = calls.pin([b"key"], seconds, None).arguments
+        asked.append(duration_ms)
     assert asked == [1, 1, 1, 1, 600_000]
 
 

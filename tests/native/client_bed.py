@@ -17,6 +17,12 @@ SPACE = 11
 GROUPS = 8
 BLOCK_BYTES = 20_000
 DEADLINE_MS = 20_000
+EXISTS = native.OperationKind.EXISTS
+GET = native.OperationKind.GET
+PUT = native.OperationKind.PUT
+DELETE = native.OperationKind.DELETE
+PIN = native.OperationKind.PIN
+STAT = native.OperationKind.STAT
 SIGNER = Ed25519PrivateKey.from_private_bytes(b"\x2a" * 32)
 
 
@@ -91,4 +97,4 @@ def whole(region: native.Region, blocks: int) -> native.Segments:
 
 def ended(operation: native.Operation) -> bytes:
     assert operation.wait(DEADLINE_MS + 5000), "an operation outlived its deadline"
-    return operation.statuses()
+    return operation.outcome()[0]

@@ -19,7 +19,13 @@ from tests.native.client_bed import (
     BLOCK_BYTES,
     CLUSTER,
     DEADLINE_MS,
+    DELETE,
+    EXISTS,
+    GET,
+    PIN,
+    PUT,
     SPACE,
+    STAT,
     TENANT,
     client_of,
     ended,
@@ -54,33 +60,57 @@ def test_blocks_come_back_for_packed_and_listed_keys(client: native.Client) -> N
     blocks = 12
     source = np.random.default_rng(1).integers(0, 256, (blocks, BLOCK_BYTES), dtype=np.uint8)
     keys = random_keys(blocks, 2)
-    put = client.put(SPACE, keys, whole(native.Region(source.data), blocks), 0, DEADLINE_MS, False)
+    put = client.start(
+        PUT, SPACE, keys, whole(native.Region(source.data), blocks), 0, DEADLINE_MS, False
+    )
     assert ended(put) == STORED * blocks
-    assert put.reasons() == {}
+    assert put.outcome()[1] == {}
     target = np.zeros_like(source)
     listed = [bytes(row) for row in np.asarray(keys)]
-    get = client.get(SPACE, listed, whole(native.Region(target.data), blocks), DEADLINE_MS, False)
+    get = client.start(
+        GET, SPACE, listed, whole(native.Region(target.data), blocks), 0, DEADLINE_MS, False
+    )
     assert ended(get) == HIT * blocks
     assert (source == target).all()
-    facts = client.stat(SPACE, keys, DEADLINE_MS, False)
+    facts = client.start(STAT, SPACE, keys, None, 0, DEADLINE_MS, False)
     assert ended(facts) == HIT * blocks
-    assert [fact[:2] for fact in facts.stats()] == [(1, native.crc32c(row.data)) for row in source]
-    assert ended(client.pin(SPACE, keys, 1000, DEADLINE_MS, False)) == HIT * blocks
-    assert ended(client.delete(SPACE, keys[:5], DEADLINE_MS, False)) == HIT * 5
-    exists = client.exists(SPACE, keys, DEADLINE_MS, False)
+    _, _, *rows = facts.outcome()
+    assert [fact[:2] for fact in rows[0]] == [(1, native.crc32c(row.data)) for row in source]
+    assert ended(client.start(PIN, SPACE, keys, None, 1000, DEADLINE_MS, False)) == HIT * blocks
+    assert ended(client.start(DELETE, SPACE, keys[:5], None, 0, DEADLINE_MS, False)) == HIT * 5
+    exists = client.start(EXISTS, SPACE, keys, None, 0, DEADLINE_MS, False)
     assert ended(exists) == MISS * 5 + HIT * 7
-    assert exists.reasons() == {"absent": 5}
+    assert exists.outcome()[1] == {"absent": 5}
 
 
 def test_a_call_without_keys_is_done_at_once(client: native.Client) -> None:
-    operation = client.exists(SPACE, [], DEADLINE_MS, False)
+    operation = client.start(EXISTS, SPACE, [], None, 0, DEADLINE_MS, False)
     assert operation.done
-    assert operation.statuses() == b""
+    assert operation.outcome()[0] == b""
+
+
+def test_run_answers_the_outcome_of_a_finished_call(client: native.Client) -> None:
+    keys = random_keys(3, 2)
+    assert client.run(EXISTS, SPACE, keys, None, 0, DEADLINE_MS) == (MISS * 3, {"absent": 3})
+    memory = np.zeros((3, BLOCK_BYTES), np.uint8)
+    segments = whole(native.Region(memory.data), 3)
+    assert client.run(PUT, SPACE, keys, segments, 0, DEADLINE_MS) == (STORED * 3, {})
+    assert client.run(GET, SPACE, keys, segments, 0, DEADLINE_MS) == (HIT * 3, {})
+
+
+@pytest.mark.parametrize("kind", [GET, PUT, EXISTS, 6])
+def test_a_kind_that_does_not_fit_is_refused(client: native.Client, kind: int) -> None:
+    memory = np.zeros((1, BLOCK_BYTES), np.uint8)
+    region = whole(native.Region(memory.data), 1) if kind == EXISTS else None
+    with pytest.raises(ValueError, match=r"segments|OperationKind"):
+        client.run(kind, SPACE, random_keys(1, 1), region, 0, DEADLINE_MS)
 
 
 def test_the_end_is_told_through_the_descriptor(client: native.Client) -> None:
     keys = random_keys(100, 3)
-    tokens = {client.exists(SPACE, keys, DEADLINE_MS, True).token for _ in range(50)}
+    tokens = {
+        client.start(EXISTS, SPACE, keys, None, 0, DEADLINE_MS, True).token for _ in range(50)
+    }
     told: set[int] = set()
     while told != tokens:
         readable, _, _ = select.select([client.event_fd()], [], [], 30)
@@ -118,31 +148,31 @@ def test_segments_that_do_not_fit_are_refused(client: native.Client) -> None:
     with pytest.raises(native.SegmentsError, match=r"index 2 reaches bytes \[40000, 60000\)"):
         whole(region, 3)
     with pytest.raises(native.SegmentsError, match="3 keys but segments of 2 blocks"):
-        client.get(SPACE, random_keys(3, 1), whole(region, 2), DEADLINE_MS, False)
+        client.start(GET, SPACE, random_keys(3, 1), whole(region, 2), 0, DEADLINE_MS, False)
     small = native.Segments([(region, 0, 10, 1, 0, 10)], np.arange(1).data)
     with pytest.raises(native.SegmentsError, match="of 20000 bytes, the segments describe 10"):
-        client.put(SPACE, random_keys(1, 1), small, 0, DEADLINE_MS, False)
+        client.start(PUT, SPACE, random_keys(1, 1), small, 0, DEADLINE_MS, False)
     readonly = whole(native.Region(bytes(BLOCK_BYTES)), 1)
     with pytest.raises(native.SegmentsError, match="read-only"):
-        client.get(SPACE, random_keys(1, 1), readonly, DEADLINE_MS, False)
+        client.start(GET, SPACE, random_keys(1, 1), readonly, 0, DEADLINE_MS, False)
     with pytest.raises(native.SegmentsError, match="not C-contiguous"):
         native.Region(np.zeros((4, 4), np.uint8)[:, ::2].data)
     with pytest.raises(native.ClientError, match="space 99 is not bound"):
-        client.exists(99, random_keys(1, 1), DEADLINE_MS, False)
+        client.start(EXISTS, 99, random_keys(1, 1), None, 0, DEADLINE_MS, False)
 
 
 def test_a_region_in_use_is_not_closed(stuck: native.Client) -> None:
     memory = np.zeros((1, BLOCK_BYTES), np.uint8)
     region = native.Region(memory.data)
     segments = whole(region, 1)
-    operation = stuck.get(SPACE, random_keys(1, 1), segments, DEADLINE_MS, False)
+    operation = stuck.start(GET, SPACE, random_keys(1, 1), segments, 0, DEADLINE_MS, False)
     assert not region.close(10)
     operation.cancel()
-    assert operation.statuses() == bytes([native.KeyStatus.CANCELLED])
+    assert operation.outcome()[0] == bytes([native.KeyStatus.CANCELLED])
     assert region.close(10)
     assert region.closed
     with pytest.raises(native.ClosedError):
-        stuck.get(SPACE, random_keys(1, 1), segments, DEADLINE_MS, False)
+        stuck.start(GET, SPACE, random_keys(1, 1), segments, 0, DEADLINE_MS, False)
 
 
 class Owner:
@@ -173,7 +203,7 @@ def test_a_signal_ends_a_wait(stuck: native.Client) -> None:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        operation = stuck.exists(SPACE, random_keys(1, 1), DEADLINE_MS, False)
+        operation = stuck.start(EXISTS, SPACE, random_keys(1, 1), None, 0, DEADLINE_MS, False)
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
             operation.wait(DEADLINE_MS)
@@ -184,12 +214,12 @@ def test_a_signal_ends_a_wait(stuck: native.Client) -> None:
 
 def test_a_forked_child_is_refused_and_the_parent_goes_on(client: native.Client) -> None:
     keys = random_keys(4, 1)
-    running = client.exists(SPACE, keys, DEADLINE_MS, False)
+    running = client.start(EXISTS, SPACE, keys, None, 0, DEADLINE_MS, False)
     child = os.fork()
     if child == 0:
         refused = 0
         for attempt in (
-            lambda: client.exists(SPACE, keys, DEADLINE_MS, False),
+            lambda: client.start(EXISTS, SPACE, keys, None, 0, DEADLINE_MS, False),
             lambda: running.wait(10),
             client.stats,
             lambda: client.close(10),
@@ -202,7 +232,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(client: native.Client)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert ended(running) == MISS * 4
-    assert ended(client.exists(SPACE, keys, DEADLINE_MS, False)) == MISS * 4
+    assert ended(client.start(EXISTS, SPACE, keys, None, 0, DEADLINE_MS, False)) == MISS * 4
 
 
 EXIT_SCRIPT = """
@@ -211,8 +241,8 @@ from tests.native.client_bed import *
 server = socket.create_server(("127.0.0.1", 0))
 client = client_of(f"127.0.0.1:{server.getsockname()[1]}", None)
 memory = np.zeros((1, BLOCK_BYTES), np.uint8)
-held = [client.exists(SPACE, random_keys(1, 1), 600_000, True) for _ in range(10)]
-client.get(SPACE, random_keys(1, 1), whole(native.Region(memory.data), 1), 600_000, False)
+held = [client.start(EXISTS, SPACE, random_keys(1, 1), None, 0, 600_000, True) for _ in range(10)]
+client.start(GET, SPACE, random_keys(1, 1), whole(native.Region(memory.data), 1), 0, 600_000, False)
 print("leaving")
 """
 
@@ -234,7 +264,7 @@ def test_a_closed_client_says_so(client: native.Client) -> None:
     client.close(5000)
     client.close(5000)
     with pytest.raises(native.ClosedError):
-        client.exists(SPACE, random_keys(1, 1), DEADLINE_MS, False)
+        client.start(EXISTS, SPACE, random_keys(1, 1), None, 0, DEADLINE_MS, False)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.native.client_bed import (
     CLUSTER,
     DEADLINE_MS,
     GROUPS,
+    PUT,
     SIGNER,
     SPACE,
     TENANT,
@@ -52,7 +53,7 @@ def fill(node: native.Node) -> memoryview:
     source = np.random.default_rng(6).integers(0, 256, (BLOCKS, BLOCK_BYTES), dtype=np.uint8)
     client = client_of(node.tcp_address, None)
     segments = whole(native.Region(source.data), BLOCKS)
-    statuses = ended(client.put(SPACE, keys, segments, 0, DEADLINE_MS, False))
+    statuses = ended(client.start(PUT, SPACE, keys, segments, 0, DEADLINE_MS, False))
     assert statuses == bytes([native.KeyStatus.STORED]) * BLOCKS
     client.close(5000)
     return keys

@@ -201,9 +201,9 @@ class LocalCluster:
         self.wait_for_nodes(len(self.data_nodes))
 
     def wait_for_nodes(self, count: int, deadline_s: float = START_DEADLINE_S) -> None:
-        """Waits until `count` data nodes serve and nothing moves to one that is up. Raises
-        DeadlineExceeded with every node's state, and Unavailable if a daemon has ended
-        meanwhile."""
+        """Waits until `count` data nodes serve by the newest map and nothing moves to one that is
+        up. Raises DeadlineExceeded with every node's state, and Unavailable if a daemon has
+        ended meanwhile."""
         seen: list[pb.NodeInfo] = []
 
         def are_serving() -> bool:
@@ -211,13 +211,14 @@ class LocalCluster:
                 if daemon.exit_code is not None and count == len(self.data_nodes):
                     daemon.check_running()
             try:
-                nodes = self.admin.list_nodes().nodes
+                listed = self.admin.list_nodes()
             except HoldfastError as error:
                 if not error.retryable:
                     raise
                 return False
-            seen[:] = nodes
-            return sum(map(_answers, nodes)) >= count and all(map(_is_settled, nodes))
+            seen[:] = listed.nodes
+            settled = all(_is_settled(node, listed.epoch) for node in seen)
+            return sum(map(_answers, seen)) >= count and settled
 
         try:
             wait_for(f"start of {count} data nodes", are_serving, deadline_s)
@@ -290,11 +291,14 @@ def _answers(node: pb.NodeInfo) -> bool:
     )
 
 
-def _is_settled(node: pb.NodeInfo) -> bool:
+def _is_settled(node: pb.NodeInfo, epoch: int) -> bool:
     """Groups settle a moment after the last join; before that the first blocks would be stored in
-    places that they have to leave again. A node without weight gets no groups."""
+    places that they have to leave again, and before a node serves by the newest map it declines
+    what it does not know to be its own. A node without weight gets no groups."""
     if node.state != pb.NODE_STATE_UP:
         return True
+    if node.load.epoch < epoch:
+        return False
     return not node.groups_to_move and (node.groups > 0 or node.weight == 0)
 
 
@@ -302,5 +306,5 @@ def _described(node: pb.NodeInfo) -> str:
     state = pb.NodeState.Name(node.state).removeprefix("NODE_STATE_").lower()
     return (
         f"node {node.id} at {node.tcp_address} is {state} with {node.groups} groups, "
-        f"{node.groups_to_move} to move"
+        f"{node.groups_to_move} to move, by map {node.load.epoch}"
     )

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast_client::{
-    Client as NativeClient, ClientConfig, ClusterMap, NodeEntry, OperationKind, Request,
+    Client as NativeClient, ClientConfig, ClusterMap, Keys, NodeEntry, OperationKind, Request,
     TransportChoice,
 };
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::client_errors::raised;
 use crate::keys::{HeldKeys, sixteen};
-use crate::operation::Operation;
+use crate::operation::{Operation, SIGNAL_PERIOD, operation_kind};
 use crate::owners::release_left_behind;
 use crate::segments::Segments;
+
+/// How long a wait outlasts its call's deadline, at which the call ends by itself.
+const GRACE_MS: u64 = 1000;
 
 /// (id, incarnation, tcp address, unix path or '', boot id, is up)
 type NodeTuple = (u64, u64, String, String, String, bool);
@@ -27,17 +30,6 @@ type NodeTuple = (u64, u64, String, String, String, bool);
 #[pyclass(frozen, module = "holdfast_native")]
 pub struct Client {
     native: NativeClient,
-}
-
-/// What differs between the calls on keys.
-struct Call<'a> {
-    kind: OperationKind,
-    space: u32,
-    segments: Option<&'a Segments>,
-    first_position: u32,
-    duration_ms: u32,
-    deadline_ms: u64,
-    notify: bool,
 }
 
 #[pymethods]
@@ -167,91 +159,51 @@ impl Client {
         py.detach(|| self.native.stale()).map_err(raised)
     }
 
-    fn exists(
-        &self,
-        py: Python<'_>,
-        space: u32,
-        keys: &Bound<'_, PyAny>,
-        deadline_ms: u64,
-        notify: bool,
-    ) -> PyResult<Operation> {
-        let call = Call::new(OperationKind::Exists, space, deadline_ms, notify);
-        self.start(py, keys, call)
-    }
-
-    fn get(
-        &self,
-        py: Python<'_>,
-        space: u32,
-        keys: &Bound<'_, PyAny>,
-        segments: &Segments,
-        deadline_ms: u64,
-        notify: bool,
-    ) -> PyResult<Operation> {
-        let call = Call {
-            segments: Some(segments),
-            ..Call::new(OperationKind::Get, space, deadline_ms, notify)
-        };
-        self.start(py, keys, call)
-    }
-
+    /// Starts a call. `argument`: first position of a put, milliseconds of a pin, else 0.
     #[allow(clippy::too_many_arguments)]
-    fn put(
+    fn start(
         &self,
         py: Python<'_>,
+        kind: u8,
         space: u32,
         keys: &Bound<'_, PyAny>,
-        segments: &Segments,
-        first_position: u32,
+        segments: Option<&Segments>,
+        argument: u32,
         deadline_ms: u64,
         notify: bool,
     ) -> PyResult<Operation> {
-        let call = Call {
-            segments: Some(segments),
-            first_position,
-            ..Call::new(OperationKind::Put, space, deadline_ms, notify)
-        };
-        self.start(py, keys, call)
+        release_left_behind(py);
+        let call = Call::new(kind, space, segments, argument, deadline_ms)?;
+        let keys = HeldKeys::take(keys)?;
+        keys.detached(py, |keys| self.native.start(call.request(keys, notify)))
+            .map(Operation::of)
+            .map_err(raised)
     }
 
-    fn delete(
+    /// Starts a call, waits for its end and answers what became of it.
+    #[allow(clippy::too_many_arguments)]
+    fn run<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
+        kind: u8,
         space: u32,
-        keys: &Bound<'_, PyAny>,
+        keys: &Bound<'py, PyAny>,
+        segments: Option<&Segments>,
+        argument: u32,
         deadline_ms: u64,
-        notify: bool,
-    ) -> PyResult<Operation> {
-        let call = Call::new(OperationKind::Delete, space, deadline_ms, notify);
-        self.start(py, keys, call)
-    }
-
-    fn pin(
-        &self,
-        py: Python<'_>,
-        space: u32,
-        keys: &Bound<'_, PyAny>,
-        duration_ms: u32,
-        deadline_ms: u64,
-        notify: bool,
-    ) -> PyResult<Operation> {
-        let call = Call {
-            duration_ms,
-            ..Call::new(OperationKind::Pin, space, deadline_ms, notify)
-        };
-        self.start(py, keys, call)
-    }
-
-    fn stat(
-        &self,
-        py: Python<'_>,
-        space: u32,
-        keys: &Bound<'_, PyAny>,
-        deadline_ms: u64,
-        notify: bool,
-    ) -> PyResult<Operation> {
-        let call = Call::new(OperationKind::Stat, space, deadline_ms, notify);
-        self.start(py, keys, call)
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        release_left_behind(py);
+        let call = Call::new(kind, space, segments, argument, deadline_ms)?;
+        let keys = HeldKeys::take(keys)?;
+        let operation = keys
+            .detached(py, |keys| {
+                let operation = self.native.start(call.request(keys, false))?;
+                operation.wait(Instant::now() + SIGNAL_PERIOD)?;
+                Ok(operation)
+            })
+            .map(Operation::of)
+            .map_err(raised)?;
+        operation.finish(py, deadline_ms.saturating_add(GRACE_MS))
     }
 
     fn event_fd(&self) -> PyResult<RawFd> {
@@ -308,45 +260,51 @@ impl Client {
     }
 }
 
-impl Call<'_> {
-    fn new(kind: OperationKind, space: u32, deadline_ms: u64, notify: bool) -> Self {
-        Self {
-            kind,
-            space,
-            segments: None,
-            first_position: 0,
-            duration_ms: 0,
-            deadline_ms,
-            notify,
-        }
-    }
+/// What differs between the calls on keys.
+struct Call {
+    kind: OperationKind,
+    space: u32,
+    segments: Option<Arc<holdfast_client::Segments>>,
+    argument: u32,
+    deadline_ms: u64,
 }
 
-impl Client {
-    fn start(
-        &self,
-        py: Python<'_>,
-        keys: &Bound<'_, PyAny>,
-        call: Call<'_>,
-    ) -> PyResult<Operation> {
-        release_left_behind(py);
-        let keys = HeldKeys::take(keys)?;
-        let segments = call.segments.map(|segments| Arc::clone(segments.native()));
-        let (kind, space, notify) = (call.kind, call.space, call.notify);
-        let (first_position, duration_ms) = (call.first_position, call.duration_ms);
-        let deadline_ms = call.deadline_ms;
-        let started = keys.detached(py, |keys| {
-            self.native.start(Request {
-                kind,
-                space,
-                keys,
-                segments,
-                first_position,
-                duration_ms,
-                deadline_ms,
-                notify,
-            })
-        });
-        started.map(Operation::of).map_err(raised)
+impl Call {
+    fn new(
+        kind: u8,
+        space: u32,
+        segments: Option<&Segments>,
+        argument: u32,
+        deadline_ms: u64,
+    ) -> PyResult<Self> {
+        let kind = operation_kind(kind)?;
+        let moves_blocks = matches!(kind, OperationKind::Get | OperationKind::Put);
+        if moves_blocks != segments.is_some() {
+            return Err(PyValueError::new_err(format!(
+                "{kind:?} with{} segments: gets and puts have them, other calls do not",
+                if moves_blocks { "out" } else { "" }
+            )));
+        }
+        Ok(Self {
+            kind,
+            space,
+            segments: segments.map(|segments| Arc::clone(segments.native())),
+            argument,
+            deadline_ms,
+        })
+    }
+
+    fn request(self, keys: Keys<'_>, notify: bool) -> Request<'_> {
+        let argument_of = |kind| if self.kind == kind { self.argument } else { 0 };
+        Request {
+            kind: self.kind,
+            space: self.space,
+            keys,
+            first_position: argument_of(OperationKind::Put),
+            duration_ms: argument_of(OperationKind::Pin),
+            segments: self.segments,
+            deadline_ms: self.deadline_ms,
+            notify,
+        }
     }
 }

@@ -36,7 +36,7 @@ mod _native {
     #[pymodule_export]
     use crate::node::{Node, NodeError};
     #[pymodule_export]
-    use crate::operation::{KeyStatus, Operation};
+    use crate::operation::{KeyStatus, Operation, OperationKind};
     #[pymodule_export]
     use crate::raft::RaftCore;
     #[pymodule_export]

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use holdfast_client::Operation as NativeOperation;
-use holdfast_wire::KeyStatus as WireStatus;
+use holdfast_client::{Operation as NativeOperation, OperationKind as NativeKind};
+use holdfast_wire::{KeyStatus as WireStatus, StatEntry};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::client_errors::raised;
 use crate::owners::release_left_behind;
 
 /// Signals are looked at this often while waiting.
-const SIGNAL_PERIOD: Duration = Duration::from_millis(100);
+pub const SIGNAL_PERIOD: Duration = Duration::from_millis(100);
 
 /// (node, crc, write_id, position_class, touches, pinned, idle_ms)
 type StatTuple = (u64, u32, u32, u8, u8, bool, u64);
@@ -58,6 +59,19 @@ impl Operation {
         }
     }
 
+    /// Waits for its end and answers what became of it. One that is not done when the time is
+    /// over, or when a signal raises, is cancelled.
+    pub fn finish<'py>(&self, py: Python<'py>, timeout_ms: u64) -> PyResult<Bound<'py, PyTuple>> {
+        if self.native.result().is_err() {
+            let waited = self.wait(py, timeout_ms);
+            if !matches!(waited, Ok(true)) {
+                self.cancel(py)?;
+            }
+            waited?;
+        }
+        self.outcome(py)
+    }
+
     /// Ends it now; once this returns nothing touches its segments.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.native.cancel()).map_err(raised)
@@ -68,44 +82,80 @@ impl Operation {
         py.detach(|| self.native.notify()).map_err(raised)
     }
 
-    /// One `KeyStatus` a key.
-    fn statuses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    /// One `KeyStatus` a key; why keys were not served, counted; of a stat the facts of each key
+    /// besides (node 0: absent).
+    fn outcome<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let result = self.native.result().map_err(raised)?;
-        PyBytes::new_with(py, result.statuses.len(), |bytes| {
+        let statuses = PyBytes::new_with(py, result.statuses.len(), |bytes| {
             for (byte, status) in bytes.iter_mut().zip(&result.statuses) {
                 *byte = *status as u8;
             }
             Ok(())
-        })
-    }
-
-    /// Why keys were not served, counted.
-    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let result = self.native.result().map_err(raised)?;
+        })?;
         let reasons = PyDict::new(py);
         for (reason, count) in &result.reasons {
             reasons.set_item(reason, count)?;
         }
-        Ok(reasons)
+        if result.stats.is_empty() {
+            return (statuses, reasons).into_pyobject(py);
+        }
+        let facts: Vec<StatTuple> = result.stats.iter().map(facts_of).collect();
+        (statuses, reasons, facts).into_pyobject(py)
     }
+}
 
-    /// Of a stat: the facts of each key; node 0: absent.
-    fn stats(&self) -> PyResult<Vec<StatTuple>> {
-        let result = self.native.result().map_err(raised)?;
-        let facts = result.stats.iter().map(|entry| match entry {
-            Some((node, entry)) => (
-                *node,
-                entry.crc,
-                entry.write_id,
-                entry.position_class,
-                entry.touches,
-                entry.pinned,
-                entry.idle_ms,
-            ),
-            None => (0, 0, 0, 0, 0, false, 0),
-        });
-        Ok(facts.collect())
+fn facts_of(entry: &Option<(u64, StatEntry)>) -> StatTuple {
+    match entry {
+        Some((node, entry)) => (
+            *node,
+            entry.crc,
+            entry.write_id,
+            entry.position_class,
+            entry.touches,
+            entry.pinned,
+            entry.idle_ms,
+        ),
+        None => (0, 0, 0, 0, 0, false, 0),
     }
+}
+
+/// What a call does with its keys, as small integers.
+#[pyclass(frozen, module = "holdfast_native")]
+pub struct OperationKind;
+
+const KINDS: [NativeKind; 6] = [
+    NativeKind::Exists,
+    NativeKind::Get,
+    NativeKind::Put,
+    NativeKind::Delete,
+    NativeKind::Pin,
+    NativeKind::Stat,
+];
+
+#[pymethods]
+impl OperationKind {
+    #[classattr]
+    const EXISTS: u8 = 0;
+    #[classattr]
+    const GET: u8 = 1;
+    #[classattr]
+    const PUT: u8 = 2;
+    #[classattr]
+    const DELETE: u8 = 3;
+    #[classattr]
+    const PIN: u8 = 4;
+    #[classattr]
+    const STAT: u8 = 5;
+}
+
+/// What a small integer means.
+pub fn operation_kind(kind: u8) -> PyResult<NativeKind> {
+    KINDS.get(usize::from(kind)).copied().ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "{kind} is no OperationKind: 0 to {}",
+            KINDS.len() - 1
+        ))
+    })
 }
 
 /// Per-key results, as small integers.

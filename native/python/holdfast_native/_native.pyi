@@ -753,15 +753,31 @@ class Operation:
         """Ends it now; once this returns nothing touches its segments."""
     def notify(self) -> bool:
         """Has its end told through the event descriptor from now on; False when it has ended."""
-    def statuses(self) -> bytes:
-        """One `KeyStatus` a key. Raises ClientError before it is done."""
-    def reasons(self) -> dict[str, int]:
-        """Why keys were not served, counted: 'absent', 'busy', 'refused', 'unknown', 'corrupt',
-        'not_owner', 'timed_out', 'node_down', 'cancelled'; and 'copy_lost' for keys of a put that
-        were stored on fewer nodes than the space asks for."""
-    def stats(self) -> list[tuple[int, int, int, int, int, bool, int]]:
-        """Of a stat: (node, crc, write_id, position_class, touches, pinned, idle_ms) per key;
-        node 0: absent."""
+    def finish(self, timeout_ms: int) -> _Outcome:
+        """Waits for its end and answers what became of it. One that is not done when the time is
+        over, or when a signal raises, is cancelled."""
+    def outcome(self) -> _Outcome:
+        """What became of it. Raises ClientError before it is done."""
+
+_Outcome: TypeAlias = (
+    tuple[bytes, dict[str, int]]
+    | tuple[bytes, dict[str, int], list[tuple[int, int, int, int, int, bool, int]]]
+)
+"""One `KeyStatus` a key; why keys were not served, counted: 'absent', 'busy', 'refused', 'unknown',
+'corrupt', 'not_owner', 'timed_out', 'node_down', 'cancelled', and 'copy_lost' for keys of a put that
+were stored on fewer nodes than the space asks for; of a stat besides (node, crc, write_id,
+position_class, touches, pinned, idle_ms) a key, node 0: absent."""
+
+@final
+class OperationKind:
+    """What a call does with its keys, as small integers."""
+
+    EXISTS: Final[int]
+    GET: Final[int]
+    PUT: Final[int]
+    DELETE: Final[int]
+    PIN: Final[int]
+    STAT: Final[int]
 
 @final
 class Client:
@@ -814,25 +830,29 @@ class Client:
     @property
     def stale(self) -> bool:
         """True once a node has answered with a newer epoch than the map's, or refused an owner."""
-    def exists(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
-    def get(
-        self, space: int, keys: _Keys, segments: Segments, deadline_ms: int, notify: bool
-    ) -> Operation: ...
-    def put(
+    def start(
         self,
+        kind: int,
         space: int,
         keys: _Keys,
-        segments: Segments,
-        first_position: int,
+        segments: Segments | None,
+        argument: int,
         deadline_ms: int,
         notify: bool,
     ) -> Operation:
-        """Block i has position first_position + i in its prefix."""
-    def delete(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
-    def pin(
-        self, space: int, keys: _Keys, duration_ms: int, deadline_ms: int, notify: bool
-    ) -> Operation: ...
-    def stat(self, space: int, keys: _Keys, deadline_ms: int, notify: bool) -> Operation: ...
+        """Starts a call. `kind`: an `OperationKind`; `segments`: of a get and a put; `argument`:
+        first position of a put (block i has position argument + i in its prefix), milliseconds of
+        a pin (0: unpin). Raises ValueError for segments or kinds that do not fit."""
+    def run(
+        self,
+        kind: int,
+        space: int,
+        keys: _Keys,
+        segments: Segments | None,
+        argument: int,
+        deadline_ms: int,
+    ) -> _Outcome:
+        """Starts a call, waits for its end and answers what became of it."""
     def event_fd(self) -> int:
         """Readable when an operation started with `notify` has ended."""
     def completed(self) -> list[int]:
