@@ -68,11 +68,14 @@ class Membership:
         self._description: Description | None = None
         self._interval_s = TIMES.heartbeat_interval_ms / 1000
         self._stopping = threading.Event()
+        self._beat = threading.Event()
+        """Set when the next heartbeat is due at once."""
         self._threads: list[threading.Thread] = []
         self._watched_member = ""
         self._end_watch: Callable[[], None] = lambda: None
         self._behind_since_s: float | None = None
         self._heartbeats_failed = 0
+        self._epoch_told = 0
 
     @property
     def identity(self) -> Identity | None:
@@ -125,6 +128,7 @@ class Membership:
     def start(self, view: View, stats: Callable[[], dict[str, Any]]) -> None:
         """Begins heartbeats and the watch. The node must have joined."""
         assert self._description is not None, "join first"
+        view.on_change(lambda: self._tell_epoch(view.epoch))
         for name, body in (
             ("heartbeat", lambda: self._send_heartbeats(view, stats)),
             ("watch", lambda: self._follow(view)),
@@ -136,6 +140,7 @@ class Membership:
     def stop(self, timeout_s: float) -> None:
         """Ends both threads."""
         self._stopping.set()
+        self._beat.set()
         self._end_watch()
         for thread in self._threads:
             thread.join(timeout_s)
@@ -185,7 +190,10 @@ class Membership:
 
     def _send_heartbeats(self, view: View, stats: Callable[[], dict[str, Any]]) -> None:
         due_s = self._monotonic_s()
-        while not self._stopping.is_set():
+        while True:
+            self._beat.clear()
+            if self._stopping.is_set():
+                return
             try:
                 self._send_heartbeat(view, stats())
             except HoldfastError as error:
@@ -196,16 +204,25 @@ class Membership:
                 _log.warning("heartbeat failed", error=error.message)
             # After a pause of the process the missed ones are not made up for.
             due_s = max(due_s + self._interval_s, self._monotonic_s())
-            self._stopping.wait(max(0.0, due_s - self._monotonic_s()))
+            if self._beat.wait(max(0.0, due_s - self._monotonic_s())):
+                due_s = self._monotonic_s()
+
+    def _tell_epoch(self, epoch: int) -> None:
+        """A new map is told at once: whoever starts a cluster waits until every node has it."""
+        if epoch != self._epoch_told:
+            self._beat.set()
 
     def _send_heartbeat(self, view: View, stats: dict[str, Any]) -> None:
         assert self._identity is not None and self._description is not None
+        self._epoch_told = view.epoch
+        load = {name: int(stats.get(name, 0)) for name in _LOAD_FIELDS}
+        load["epoch"] = self._epoch_told
         reply = self._metadata.heartbeat(
             meta_pb2.HeartbeatRequest(
                 id=self._identity.node,
                 incarnation=self._description.incarnation,
-                epoch=view.epoch,
-                load=meta_pb2.NodeLoad(**{name: int(stats.get(name, 0)) for name in _LOAD_FIELDS}),
+                epoch=self._epoch_told,
+                load=meta_pb2.NodeLoad(**load),
             ),
             self._deadline_ms,
         )

@@ -177,6 +177,25 @@ def test_heartbeats_carry_the_load_and_the_epoch(rig: Rig, service: MembershipSe
     assert (heartbeat.load.used_bytes, heartbeat.load.hits) == (7, 3)
 
 
+def test_a_new_map_is_told_at_once(rig: Rig, service: MembershipService) -> None:
+    service.heartbeat_interval_ms = 3_600_000
+    rig.start()
+
+    def last_told() -> tuple[int, int]:
+        heartbeats = service.of_kind(meta_pb2.HeartbeatRequest)
+        return (heartbeats[-1].epoch, heartbeats[-1].load.epoch) if heartbeats else (-1, -1)
+
+    wait_for(lambda: last_told() == (0, 0))
+    service.views.put(view_of(version=1, epoch=6))
+    wait_for(lambda: last_told() == (6, 6))
+    service.views.put(view_of(version=2, epoch=7))
+    wait_for(lambda: last_told() == (7, 7))
+    heartbeats = len(service.of_kind(meta_pb2.HeartbeatRequest))
+    service.views.put(view_of(version=3, epoch=7))
+    wait_for(lambda: rig.view.version == 3)
+    assert len(service.of_kind(meta_pb2.HeartbeatRequest)) == heartbeats
+
+
 def test_a_node_that_the_cluster_forgot_joins_again(rig: Rig, service: MembershipService) -> None:
     service.unknown = [True]
     rig.start()

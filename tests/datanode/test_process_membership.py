@@ -102,6 +102,16 @@ def test_a_paused_node_still_has_its_blocks_and_nothing_moves(
     wait_for(lambda: blocks.found() == BLOCKS)
 
 
+def test_a_cluster_that_has_started_serves_by_its_newest_map() -> None:
+    # The next heartbeat is a minute away: nodes tell of a new map when they have it.
+    layout = holdfast.LocalLayout(
+        data_nodes=3, arena_mib=16, heartbeat_interval_ms=60_000, down_after_ms=120_000
+    )
+    with holdfast.LocalCluster(layout) as local:
+        listed = local.admin.list_nodes()
+        assert [node.load.epoch for node in listed.nodes] == [listed.epoch] * 3
+
+
 def test_the_leader_is_followed_when_the_member_restarts(
     rig: ProcessRig, cluster: holdfast.Cluster
 ) -> None:
