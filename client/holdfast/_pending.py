@@ -9,11 +9,13 @@ from typing import Generic, TypeVar, cast
 from holdfast._call import Call
 from holdfast._completions import Completions
 from holdfast._native_errors import translated
-from holdfast.errors import DeadlineExceeded
+from holdfast.errors import DeadlineExceeded, InvalidArgument
 from holdfast_native import NativeError
 
 R = TypeVar("R")
 _NOTHING = object()
+TIMEOUT_S_MAX = 1e9
+"""Longest wait that `Pending.result` takes: decades."""
 
 
 class Pending(Generic[R]):
@@ -40,8 +42,9 @@ class Pending(Generic[R]):
         """Waits for the end and answers what became of each key.
 
         timeout: seconds to wait; None: to the call's own deadline. Raises DeadlineExceeded if it
-        is still under way after `timeout`; it stays so, and can be waited for again. Ctrl-C while
-        waiting cancels the call.
+        is still under way after `timeout`; it stays so, and can be waited for again. Raises
+        InvalidArgument for a timeout that is no number or below 0. Ctrl-C while waiting cancels
+        the call.
         """
         if self._result is _NOTHING:
             if timeout is not None:
@@ -54,7 +57,15 @@ class Pending(Generic[R]):
 
     def _wait(self, timeout_s: float) -> None:
         try:
-            ended = self._operation.wait(max(0, int(timeout_s * 1000)))
+            possible = 0 <= timeout_s <= TIMEOUT_S_MAX
+        except TypeError:
+            possible = False
+        if not possible:
+            raise InvalidArgument(
+                f"timeout is {timeout_s!r}, it must be 0 to {TIMEOUT_S_MAX} seconds, or None"
+            )
+        try:
+            ended = self._operation.wait(int(timeout_s * 1000))
         except NativeError as error:
             raise translated(error) from error
         except BaseException:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from holdfast_kvstore.config_size import check_config_size
 from holdfast_kvstore.errors import ConfigInvalid
 from holdfast_kvstore.policies import LIMITS
 
@@ -215,6 +216,7 @@ def load_config(path: Path) -> DataNodeConfig:
     Raises ConfigInvalid that names the file, each wrong field and what it must be.
     """
     try:
+        check_config_size(path)
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigInvalid(f"configuration {path} cannot be read: {error.strerror}") from error

@@ -7,6 +7,7 @@ order of the planes and for r in range(runs), the bytes
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +47,14 @@ class Plane:
     """From one run of a block to the next; of no meaning with one run."""
 
     def __post_init__(self) -> None:
+        for name in ("base", "block_stride", "run_bytes", "runs", "run_stride"):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                raise InvalidArgument(
+                    f"{name} of a plane is {value!r}, it must be an integer"
+                ) from None
         if self.runs < 1 or self.run_bytes < 1:
             raise InvalidArgument(
                 f"plane has {self.runs} runs of {self.run_bytes} bytes, both must be at least 1"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from holdfast_kvstore.config_size import check_config_size
 from holdfast_kvstore.errors import ConfigInvalid
 from holdfast_kvstore.policies import LIMITS, TIMES
 
@@ -174,6 +175,7 @@ def parse_config(values: dict[str, Any], origin: str) -> MetanodeConfig:
 def load_config(path: Path) -> MetanodeConfig:
     """Reads a TOML file. Raises ConfigInvalid that names each field that does not hold."""
     try:
+        check_config_size(path)
         values = tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,14 @@ def test_it_ends_though_nobody_waits(space: holdfast.Space) -> None:
     pending = space.futures.match(keys(0, 8))
     wait_for("end of the call", pending.done, 10)
     assert pending.result(timeout=0) == 8
+
+
+@pytest.mark.parametrize("timeout", ["1", -1, float("nan"), float("inf")])
+def test_a_timeout_that_is_none_is_refused(space: holdfast.Space, timeout: Any) -> None:
+    pending = space.futures.match(keys(0, 4))
+    with pytest.raises(holdfast.InvalidArgument, match="timeout"):
+        pending.result(timeout=timeout)
+    assert pending.result() == 0
 
 
 def test_a_callback_comes_once_it_has_ended(space: holdfast.Space) -> None:

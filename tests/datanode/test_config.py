@@ -95,3 +95,9 @@ def test_an_address_that_nobody_can_dial_must_be_advertised_as_another(tmp_path:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         load_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_what_may_never_end_is_not_read(endless: str) -> None:
+    with pytest.raises(ConfigInvalid, match="not a regular file"):
+        load_config(Path(endless))

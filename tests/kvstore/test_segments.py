@@ -1,6 +1,7 @@
 """Segment lists: which bytes a block is, and that nothing outside of a region is ever named."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pytest
@@ -99,6 +100,10 @@ def test_what_is_no_segment_list_is_refused() -> None:
     memory = Memory(100)
     with pytest.raises(InvalidArgument, match="both must be at least 1"):
         Plane(memory, 0, 10, 0)
+    with pytest.raises(InvalidArgument, match="base of a plane"):
+        Plane(memory, cast(int, 1.5), 10, 8)
+    with pytest.raises(InvalidArgument, match="runs of a plane"):
+        Plane(memory, 0, 10, 8, runs=cast(int, "2"))
     with pytest.raises(InvalidArgument, match="overlap"):
         Plane(memory, 0, 10, 8, runs=2, run_stride=4)
     with pytest.raises(InvalidArgument, match="planes"):

@@ -61,3 +61,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     broken.write_text("[member")
     with pytest.raises(ConfigInvalid, match="is not TOML"):
         load_config(broken)
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_what_may_never_end_is_not_read(endless: str) -> None:
+    with pytest.raises(ConfigInvalid, match="not a regular file"):
+        load_config(Path(endless))

@@ -7,10 +7,10 @@ import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from holdfast.cli.config_size import check_config_size
 from holdfast.errors import ConfigInvalid
 from holdfast.local_cluster.directory import write_private
 from holdfast.local_cluster.toml_text import toml_text
+from holdfast_kvstore.config_size import check_config_size
 
 
 def default_path() -> Path:

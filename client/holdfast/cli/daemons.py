@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.config_size import check_config_size
 from holdfast.cli.exit_codes import ExitCode
+from holdfast_kvstore.config_size import check_config_size
 
 Config = Annotated[
     Path,

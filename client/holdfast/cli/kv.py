@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -38,11 +43,10 @@ def put(
 
     Example: [bold]holdfast kv put scratch notes notes.txt --block-bytes 65536[/]
     """
-    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    with reach_of(context).cluster() as cluster:
+    with _seekable(file) as content, reach_of(context).cluster() as cluster:
         create = block_bytes is not None
         stored_file = StoredFile(cluster.space(space, block_bytes=block_bytes, create=create), name)
-        blocks = stored_file.blocks_of(len(content))
+        blocks = stored_file.blocks_of(content.seek(0, os.SEEK_END))
         done = None
         with _progress() as progress:
             task = progress.add_task("storing", total=blocks)
@@ -55,7 +59,7 @@ def put(
             "down or full"
         )
     err.print(
-        f"{human_bytes(len(content))} in {blocks} blocks: {done.stored} stored, "
+        f"{human_bytes(done.nbytes)} in {blocks} blocks: {done.stored} stored, "
         f"{done.present} were there"
     )
 
@@ -149,6 +153,22 @@ def _stat_rows(space: Space, name: str) -> list[tuple[object, ...]]:
     if not rows:
         raise NotFound(f"nothing of {name!r} is stored in space {space.name!r}")
     return rows
+
+
+@contextmanager
+def _seekable(file: str) -> Iterator[BinaryIO]:
+    """The named file, or - for standard input; what cannot be sought in is copied to disk."""
+    if file != "-" and Path(file).is_file():
+        with Path(file).open("rb") as content:
+            yield content
+        return
+    with tempfile.TemporaryFile() as copy:
+        if file == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with Path(file).open("rb") as content:
+                shutil.copyfileobj(content, copy)
+        yield copy
 
 
 def _fetch(stored_file: StoredFile, file: BinaryIO) -> None:

@@ -17,7 +17,13 @@ import numpy as np
 from holdfast._region import Region
 from holdfast._space import Space
 from holdfast._status import Status
-from holdfast.errors import AlreadyExists, Corrupt, InvalidArgument, NotFound
+from holdfast.errors import (
+    AlreadyExists,
+    Corrupt,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
 
 SIZE_BYTES = 8
 DIGEST_BYTES = 16
@@ -58,26 +64,36 @@ class StoredFile:
         """Blocks that a file of this size takes; an empty one takes one, too."""
         return max(1, -(-nbytes // self.piece_bytes))
 
-    def put(self, content: bytes) -> Iterator[Stored]:
-        """Stores a file's bytes; answers what it has done after each batch.
+    def put(self, file: BinaryIO) -> Iterator[Stored]:
+        """Stores the bytes of a file that can be sought in; answers what it has done after each
+        batch. Reads it twice, a batch at a time.
 
-        Raises AlreadyExists if blocks of another file lie under this name.
+        Raises AlreadyExists if blocks of another file lie under this name, and
+        FailedPrecondition if the file has changed between the two times.
         """
-        head = len(content).to_bytes(SIZE_BYTES, "little") + _digest(content)
-        blocks = self.blocks_of(len(content))
+        nbytes, digest = _size_and_digest(file)
+        head = nbytes.to_bytes(SIZE_BYTES, "little") + digest
+        blocks = self.blocks_of(nbytes)
+        again = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        file.seek(0)
         stored = present = 0
         with self._space.allocate(min(self.batch, blocks) * self._space.block_bytes) as region:
             # Asked first, so that a refused put leaves nothing behind in the usual case.
             self._same_file(region, 0, [0], head)
             for first in range(0, blocks, self.batch):
                 count = min(self.batch, blocks - first)
-                self._fill(region, content, head, first, count)
+                self._fill(region, file, head, count, again)
                 segments = region.blocks(indices=range(count))
                 result = self._space.put(self.keys(first, count), segments, first)
                 there = np.flatnonzero(result.mask_of(Status.PRESENT)).tolist()
                 stored += result.stored
                 present += self._same_file(region, first, there, head)
-                yield Stored(first + count, stored, present, len(content))
+                if first + count == blocks and again.digest() != digest:
+                    raise FailedPrecondition(
+                        f"the file was written to while it was put as {self._name!r}: "
+                        f"`holdfast kv delete {self._space.name} {self._name}`, then put it again"
+                    )
+                yield Stored(first + count, stored, present, nbytes)
 
     def _same_file(self, region: Region, first: int, there: Sequence[int], head: bytes) -> int:
         """How many of the blocks `first` + `there` are stored with this head. Raises AlreadyExists
@@ -96,11 +112,13 @@ class StoredFile:
                 )
         return result.hits
 
-    def _fill(self, region: Region, content: bytes, head: bytes, first: int, count: int) -> None:
+    def _fill(
+        self, region: Region, file: BinaryIO, head: bytes, count: int, digest: hashlib.blake2b
+    ) -> None:
         blocks = self._blocks_in(region, count)
         blocks[:, :HEAD_BYTES] = np.frombuffer(head, np.uint8)
-        start = first * self.piece_bytes
-        pieces = content[start : start + count * self.piece_bytes]
+        pieces = file.read(count * self.piece_bytes)
+        digest.update(pieces)
         filled = pieces.ljust(count * self.piece_bytes, b"\0")
         blocks[:, HEAD_BYTES:] = np.frombuffer(filled, np.uint8).reshape(count, self.piece_bytes)
 
@@ -151,5 +169,10 @@ class StoredFile:
         return memory.reshape(count, self._space.block_bytes)
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+def _size_and_digest(file: BinaryIO) -> tuple[int, bytes]:
+    file.seek(0)
+    digest, nbytes = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
+    while piece := file.read(BATCH_BYTES):
+        digest.update(piece)
+        nbytes += len(piece)
+    return nbytes, digest.digest()

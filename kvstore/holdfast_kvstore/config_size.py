@@ -1,10 +1,10 @@
-"""A bound for the configuration files that commands read whole."""
+"""A bound for the configuration files that programs read whole."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from holdfast.errors import ConfigInvalid
+from holdfast_kvstore.errors import ConfigInvalid
 
 CONFIG_BYTES_MAX = 1 << 20
 
