@@ -1,5 +1,6 @@
-//! Puts and deletes that an owner declined because it serves by another cluster map than the
-//! operation: its keys are put off and asked for once more.
+//! Keys of puts and deletes that are put off and asked for once more: an owner declined them
+//! because it serves by another cluster map than the operation, or says that a put is busy which
+//! this client has cut off itself.
 //!
 //! A node with an older map catches up within milliseconds: it is asked again after a pause that
 //! grows with every try. A node with a newer map says that this client's is out of date: the key
@@ -21,6 +22,9 @@ use crate::state::{State, Timer};
 const PAUSE_MS_MIN: u64 = 2;
 /// How often it doubles: up to 128 ms, so that a node which stays behind is not kept busy.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
+/// Tries, about a second in all, after which a put that this client has cut off is busy with
+/// somebody else's.
+const BUSY_TRIES_MAX: u32 = 12;
 
 impl State {
     /// Sees to it that what an operation has put off is asked for again. Keys that wait for a
@@ -111,11 +115,16 @@ impl Running {
 
     /// Whether a key with all its answers is to be asked for once more.
     pub(crate) fn puts_off(&self, key: u32, merged: KeyStatus) -> bool {
-        use KeyStatus::{Hit, Miss, NotOwner, Present, Stored, Unreachable};
-        self.keys[key as usize].declined
-            && self.ending.is_none()
-            // Anything graver stays what it is, whatever that one copy would say.
-            && matches!(merged, Hit | Miss | NotOwner | Present | Stored | Unreachable)
+        use KeyStatus::{Busy, Hit, Miss, NotOwner, Present, Stored, Unreachable};
+        let state = &self.keys[key as usize];
+        let again = match merged {
+            // Busy with its own put, most likely: the node has not seen the old lane's end yet.
+            Busy => state.cut && self.tries < BUSY_TRIES_MAX,
+            Hit | Miss | NotOwner | Present | Stored | Unreachable => state.declined,
+            // Anything graver stays what it is, whatever one more copy would say.
+            _ => false,
+        };
+        again && self.ending.is_none()
     }
 
     /// Decides what is put off by the answers that are there.

@@ -159,14 +159,17 @@ impl State {
         let Some(lane) = self.lanes.remove(&number) else {
             return Vec::new();
         };
-        self.counters.lanes_failed += 1;
         self.ungreeted -= usize::from(!lane.ready());
+        self.counters.lanes_cut += u64::from(failure.is_ours());
+        self.counters.lanes_failed += u64::from(!failure.is_ours());
         if let Some(peer) = self.peers.get_mut(&lane.node) {
             if peer.lanes.get(lane.place) == Some(&Some(number)) {
                 peer.lanes[lane.place] = None;
             }
-            peer.counters.failures += 1;
-            peer.last_error = failure.to_string();
+            if !failure.is_ours() {
+                peer.counters.failures += 1;
+                peer.last_error = failure.to_string();
+            }
         }
         lane.into_requests()
     }

@@ -103,6 +103,9 @@ pub(crate) struct KeyState {
     pub declined: bool,
     /// That map is newer than the operation's.
     pub awaits_map: bool,
+    /// Its put was on a lane that this client has closed: the node may hold room for it until it
+    /// has noticed that.
+    pub cut: bool,
     pub seen: Seen,
 }
 

@@ -142,7 +142,8 @@ impl State {
     }
 
     /// A request whose lane is gone: what it has got counts; the rest is asked for once more on a
-    /// new lane if the node may be fine, or else elsewhere.
+    /// new lane if the node may be fine, or else elsewhere. A lane that was closed for a call of
+    /// this client's own costs the others no try, and their puts go on with their write ids.
     pub(crate) fn on_broken(
         &mut self,
         node: u64,
@@ -150,7 +151,9 @@ impl State {
         failure: &LaneFailure,
         retry: bool,
     ) {
+        let ours = failure.is_ours();
         let moved = request.kind.writes() && request.stage != PutStage::Asked;
+        let may_retry = retry && (ours || (!moved && !request.retried));
         let missing = request.keys.len()
             - request
                 .results
@@ -158,7 +161,7 @@ impl State {
                 .flatten()
                 .count()
                 .min(request.keys.len());
-        if retry && !moved && !request.retried && missing > 0 && self.retry(node, &mut request) {
+        if may_retry && missing > 0 && self.retry(node, &mut request, ours) {
             return;
         }
         let status = match failure {
@@ -173,7 +176,8 @@ impl State {
     }
 
     /// Sends the keys without a result once more to the same node; false when that is no use.
-    fn retry(&mut self, node: u64, request: &mut Request) -> bool {
+    /// `ours`: the lane did not fail, this client has closed it.
+    fn retry(&mut self, node: u64, request: &mut Request, ours: bool) -> bool {
         let now = Instant::now();
         if now >= request.deadline || !self.usable(node) {
             return false;
@@ -188,12 +192,15 @@ impl State {
                 Some(status) => {
                     self.record(&mut running, (node, request), *key, status, &mut further);
                 }
-                None => keys.push(*key),
+                None => {
+                    running.keys[*key as usize].cut |= ours && request.kind.writes();
+                    keys.push(*key);
+                }
             }
         }
         self.report_corrupt(node, request);
         let mut again = running.request(keys);
-        again.retried = true;
+        again.retried = request.retried || !ours;
         let token = request.operation;
         self.hand_to_lane(&mut running, node, again);
         self.dispatch(&mut running, further);

@@ -50,6 +50,7 @@ pub(crate) struct Counters {
     pub cancelled: u64,
     pub lanes_opened: u64,
     pub lanes_failed: u64,
+    pub lanes_cut: u64,
     pub hedges: u64,
     pub reroutes: u64,
     pub keys_asked_again: u64,

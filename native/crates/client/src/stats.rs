@@ -63,6 +63,7 @@ impl Client {
             ("cancelled", counters.cancelled),
             ("lanes_opened", counters.lanes_opened),
             ("lanes_failed", counters.lanes_failed),
+            ("lanes_cut", counters.lanes_cut),
             ("hedges", counters.hedges),
             ("reroutes", counters.reroutes),
             ("keys_asked_again", counters.keys_asked_again),

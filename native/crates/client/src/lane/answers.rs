@@ -8,7 +8,7 @@ use holdfast_wire::{
 };
 
 use super::receiver::Frame;
-use super::{CopyBlock, DRAIN_BYTES_MAX, Lane, LaneEvent, LaneFailure};
+use super::{CopyBlock, Lane, LaneEvent, LaneFailure};
 use crate::request::{Expected, Outcome, PutStage, Request, RequestKind};
 
 impl Lane {
@@ -188,11 +188,9 @@ impl Lane {
             ));
         }
         if request.abandoned {
-            if header.payload_bytes > DRAIN_BYTES_MAX {
-                return Err(LaneFailure::MidPayload);
-            }
             let request = self.requests.swap_remove(at);
             self.settle(&request);
+            self.check_drain(request.operation, header.payload_bytes)?;
             self.receiver.drain(header.payload_bytes);
             return Ok(());
         }

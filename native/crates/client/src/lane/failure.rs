@@ -32,6 +32,12 @@ pub(crate) enum LaneFailure {
 }
 
 impl LaneFailure {
+    /// Whether this client has closed the lane for its own sake: nobody has failed, and what else
+    /// was on the lane is asked for again.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::MidPayload)
+    }
+
     /// Whether shared memory is what failed, so that TCP is worth a try.
     pub(crate) fn of_shared_memory(&self) -> bool {
         matches!(self, Self::View(_) | Self::UnsafeView)

@@ -4,6 +4,7 @@
 //! [`LaneEvent`]s. Payload is written to and read from the caller's memory only in
 //! [`Lane::receive`] and [`Lane::flush`].
 
+mod abandon;
 mod answers;
 mod failure;
 mod offers;
@@ -28,17 +29,13 @@ pub(crate) use failure::LaneFailure;
 use offers::Offers;
 use receiver::{Receiver, Step};
 pub(crate) use sender::Flushed;
-use sender::{Sender, Stopped};
+use sender::Sender;
 
 use crate::request::{Outcome, PutStage, Request, RequestKind};
 use crate::views::Views;
 
 /// What is checksummed and moved at once, bytes: fits the second-level cache.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
-/// Payload of an abandoned request that is still drained; more than this ends the lane.
-const DRAIN_BYTES_MAX: u64 = 4 << 20;
-/// Rest of an abandoned put that is copied to be sent without the caller's memory, bytes.
-const COPY_BYTES_MAX: u64 = 1 << 20;
 /// Requests of a lane that are kept for its own use (binding, offering, reporting).
 const RESERVED_REQUESTS: usize = 8;
 
@@ -381,73 +378,6 @@ impl Lane {
         if request.kind == RequestKind::Put {
             self.granted_bytes = self.granted_bytes.saturating_sub(bytes);
         }
-    }
-
-    /// Cuts an operation's requests loose: from here on the lane touches none of its memory.
-    /// They are appended to `taken` as they stand.
-    ///
-    /// # Errors
-    /// [`LaneFailure::MidPayload`] when the lane must be dropped for it; requests that were not
-    /// taken yet are still on it then.
-    pub(crate) fn abandon(
-        &mut self,
-        operation: u64,
-        taken: &mut Vec<Request>,
-    ) -> Result<(), LaneFailure> {
-        let mut kept = VecDeque::new();
-        for request in std::mem::take(&mut self.waiting) {
-            if request.operation == operation {
-                self.outstanding_bytes -= request.payload_bytes();
-                taken.push(request);
-            } else {
-                kept.push_back(request);
-            }
-        }
-        self.waiting = kept;
-        let arriving = self.receiver.arriving();
-        if arriving.is_some_and(|request| request.operation == operation) {
-            if self.receiver.payload_remaining() > DRAIN_BYTES_MAX {
-                return Err(LaneFailure::MidPayload);
-            }
-            if let Some(request) = self.receiver.divert() {
-                self.settle(&request);
-                taken.push(request);
-            }
-        }
-        for at in 0..self.requests.len() {
-            if self.requests[at].operation == operation && !self.requests[at].abandoned {
-                let request = self.disown(at)?;
-                taken.push(request);
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves a husk in the place of a request, which takes its answer; returns the request.
-    fn disown(&mut self, at: usize) -> Result<Request, LaneFailure> {
-        let number = self.requests[at].number;
-        let kind = self.requests[at].kind;
-        if kind == RequestKind::Put && self.requests[at].stage == PutStage::Granted {
-            match self.sender.stop(number, COPY_BYTES_MAX) {
-                Stopped::MidPayload => return Err(LaneFailure::MidPayload),
-                Stopped::NotBegun => self.give_grant_back(number),
-                Stopped::Unknown | Stopped::Copied => {}
-            }
-        }
-        let request = &self.requests[at];
-        let mut husk = Request::own(kind, request.space, request.deadline);
-        husk.number = number;
-        husk.operation = request.operation;
-        husk.abandoned = true;
-        husk.ids.clone_from(&request.ids);
-        husk.block_bytes = request.block_bytes;
-        husk.sent_at = request.sent_at;
-        husk.stage = request.stage;
-        Ok(std::mem::replace(&mut self.requests[at], husk))
-    }
-
-    fn give_grant_back(&mut self, number: u32) {
-        Header::new(Kind::PutData, number).encode(&[], self.sender.frames());
     }
 
     /// Since when an operation waits for the node: `None` when it does not.
