@@ -26,7 +26,7 @@ pub struct NodeConfig {
     /// How long a reactor polls without sleeping after its last work, microseconds, at most one
     /// second. Each spinning reactor takes a whole core.
     pub spin_us: u32,
-    /// Connections at a time, 1 to 65,536; a further one is refused as busy.
+    /// Greeted connections at a time, 1 to 65,536; a further one is refused as busy.
     pub connections_max: u32,
     /// Payload that one connection may have granted and not yet delivered, bytes.
     pub grant_bytes_max: u64,

@@ -45,6 +45,8 @@ counters! {
     connections_accepted,
     /// Connections refused because there were too many.
     connections_refused,
+    /// Connections dropped before their hello because there were too many such.
+    strangers_dropped,
     /// Bytes read from sockets.
     bytes_received,
     /// Bytes written to sockets.

@@ -26,6 +26,9 @@ const EVENTS_MAX: usize = 256;
 const TICK_BUSY_MS: u64 = 50;
 /// Between looks at deadlines while nothing is, milliseconds.
 const TICK_IDLE_MS: u64 = 1000;
+/// Connections without an accepted hello that a node keeps, over all reactors. The oldest goes when
+/// one more comes: it has had the most time, and who is a stranger for long keeps nobody else out.
+const STRANGERS_MAX: usize = 128;
 /// Connections taken in a row before others have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -68,6 +71,8 @@ pub(crate) struct Reactor {
     accepting: bool,
     poll: Poll,
     connections: HashMap<Token, Connection>,
+    /// The newest connections, oldest first; every stranger is among them.
+    newcomers: VecDeque<Token>,
     next_token: usize,
     /// Connections with something to do, each at most once.
     ready: VecDeque<Token>,
@@ -99,6 +104,7 @@ impl Reactor {
             listeners,
             poll,
             connections: HashMap::new(),
+            newcomers: VecDeque::new(),
             next_token: CONNECTIONS,
             ready: VecDeque::new(),
             scratch: Scratch::default(),
@@ -262,13 +268,12 @@ impl Reactor {
 
     /// Gives an accepted connection to the reactor whose turn it is.
     fn place(&mut self, stream: Stream) {
-        let limit = self.shared.config.connections_max;
-        if self.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
-            self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if self.shared.is_full() {
             self.inbox.counters.connections_refused.add(1);
-            refuse(&stream, limit);
+            refuse(&stream, &self.shared.full_text());
             return;
         }
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
         self.inbox.counters.connections_accepted.add(1);
         let peer = Arc::clone(&self.peers[self.next_peer % self.peers.len()]);
         self.next_peer += 1;
@@ -287,6 +292,7 @@ impl Reactor {
     }
 
     fn adopt(&mut self, stream: Stream) {
+        self.make_room();
         let token = Token(self.next_token);
         self.next_token += 1;
         let descriptor = stream.as_raw_fd();
@@ -302,8 +308,36 @@ impl Reactor {
         let now_ms = self.shared.clock.monotonic_ms();
         self.connections
             .insert(token, Connection::new(stream, now_ms));
+        self.newcomers.push_back(token);
         self.tick_at_ms = self.tick_at_ms.min(now_ms + TICK_BUSY_MS);
         self.queue(token);
+    }
+
+    /// Drops the oldest stranger if there is no room for one more.
+    fn make_room(&mut self) {
+        let room = (STRANGERS_MAX / self.peers.len()).max(1);
+        if self.newcomers.len() < room {
+            return;
+        }
+        let connections = &self.connections;
+        let is_stranger = |token: &Token| connections.get(token).is_some_and(|one| !one.is_open());
+        self.newcomers.retain(is_stranger);
+        if self.newcomers.len() < room {
+            return;
+        }
+        let Some(oldest) = self.newcomers.pop_front() else {
+            return;
+        };
+        if let Some(connection) = self.connections.get(&oldest)
+            && connection.awaits_hello()
+        {
+            refuse(
+                connection.stream(),
+                "too many connections have said no hello, this one for the longest time",
+            );
+        }
+        self.inbox.counters.strangers_dropped.add(1);
+        self.close(oldest);
     }
 
     /// Lets every connection look at its deadlines.
@@ -334,15 +368,12 @@ impl Reactor {
     }
 }
 
-/// Tells a connection that there are too many. Its socket is empty, so the frame fits.
-fn refuse(stream: &Stream, limit: u32) {
+/// Tells a connection that there are too many. Nothing was sent to it yet, so the frame fits.
+fn refuse(stream: &Stream, text: &str) {
     let mut header = Header::new(Kind::Goodbye, 0);
     header.status = AnswerStatus::Busy;
     let mut body = Vec::new();
-    Refusal::encode(
-        &format!("{limit} connections are open, no more are taken"),
-        &mut body,
-    );
+    Refusal::encode(text, &mut body);
     let mut frame = Vec::new();
     header.encode(&body, &mut frame);
     // If the peer is gone already there is nobody to tell.

@@ -6,7 +6,7 @@ use holdfast_wire::limits::SPACES_PER_CONNECTION_MAX;
 use holdfast_wire::{AnswerStatus, Ticket, TicketKind, TransportKind};
 
 use crate::budget::Budget;
-use crate::shared::{Shared, TenantBudgets};
+use crate::shared::{Seat, Shared, TenantBudgets};
 
 /// Why a request is refused as a whole: a status and words for a human.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(crate) struct Session {
     pub(crate) pins: Arc<Budget>,
     expires_at_s: u64,
     spaces: HashMap<u32, Binding>,
+    _seat: Seat,
 }
 
 impl Session {
@@ -73,6 +74,9 @@ impl Session {
             ));
         }
         let config = &shared.config;
+        let seat = shared
+            .take_seat()
+            .ok_or_else(|| Denied::new(AnswerStatus::Busy, shared.full_text()))?;
         Ok(Self {
             caller,
             transport,
@@ -81,6 +85,7 @@ impl Session {
             pins: Budget::new(config.pin_bytes_max / 2),
             expires_at_s: ticket.expires_at_s,
             spaces: HashMap::new(),
+            _seat: seat,
         })
     }
 

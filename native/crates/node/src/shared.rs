@@ -19,12 +19,23 @@ pub(crate) struct TenantBudgets {
     pub(crate) pins: Arc<Budget>,
 }
 
+/// The place of one greeted connection among those that the node takes.
+pub(crate) struct Seat(Arc<AtomicU32>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What all threads of a node look at.
 pub(crate) struct Shared {
     pub(crate) config: NodeConfig,
     pub(crate) clock: Clock,
     pub(crate) engine: Arc<Engine>,
+    /// Every connection, greeted or not.
     pub(crate) connections: AtomicU32,
+    seats: Arc<AtomicU32>,
     verifier: RwLock<Arc<TicketVerifier>>,
     route: RwLock<Arc<Route>>,
     tenants: Mutex<HashMap<u32, Arc<TenantBudgets>>>,
@@ -41,6 +52,7 @@ impl Shared {
             clock,
             engine: Arc::new(engine),
             connections: AtomicU32::new(0),
+            seats: Arc::default(),
             verifier: RwLock::new(Arc::new(verifier)),
             route: RwLock::default(),
             tenants: Mutex::default(),
@@ -48,6 +60,24 @@ impl Shared {
             stopping: AtomicBool::new(false),
             stop_at_ms: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// A place for one more greeted connection; `None` when all are taken.
+    pub(crate) fn take_seat(&self) -> Option<Seat> {
+        let before = self.seats.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat(Arc::clone(&self.seats));
+        (before < self.config.connections_max).then_some(seat)
+    }
+
+    /// Whether a connection that arrives now could not be greeted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.seats.load(Ordering::Relaxed) >= self.config.connections_max
+    }
+
+    /// Words for whoever comes when every place is taken.
+    pub(crate) fn full_text(&self) -> String {
+        let limit = self.config.connections_max;
+        format!("{limit} connections are open, no more are taken")
     }
 
     pub(crate) fn verifier(&self) -> Arc<TicketVerifier> {

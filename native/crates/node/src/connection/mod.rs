@@ -163,6 +163,16 @@ impl Connection {
         &self.stream
     }
 
+    /// Whether its hello was accepted and it is not at its end.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Whether nothing was said to it yet.
+    pub(crate) fn awaits_hello(&self) -> bool {
+        matches!(self.phase, Phase::Greeting(_))
+    }
+
     /// Notes what the poller saw.
     pub(crate) fn note_ready(&mut self, readable: bool, ended: bool, writable: bool) {
         self.readable |= readable | ended;
