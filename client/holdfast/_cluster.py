@@ -102,7 +102,7 @@ class Cluster:
 
         block_bytes: bytes of every block, up to 16 MiB; None: whatever the space has (needed to
         create). redundancy: "single" or "mirror:2"; None: whatever it has, "single" for a new
-        one. ttl: seconds after which an untouched block is dropped, 0 for never. priority: 0 to
+        one. ttl: seconds after its write at which a block is dropped, 0 for never. priority: 0 to
         255, blocks of higher priority stay longer. fingerprint: what the bytes depend on (model,
         layout, data type); without `create`, empty stands for any.
 

@@ -189,8 +189,9 @@ class BlockStat:
     """Reads since it was stored, saturating."""
     pinned: bool
     """Whether a pin keeps it from eviction now."""
-    idle_ms: int
-    """Milliseconds since it was last read or written."""
+    age_ms: int
+    """Milliseconds since it was written, to 1/64 of the space's time to live (to the minute for a
+    space without one)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

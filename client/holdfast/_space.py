@@ -62,7 +62,7 @@ class Space:
 
     @property
     def ttl(self) -> int:
-        """Seconds after which an untouched block is dropped; 0: never."""
+        """Seconds after its write at which a block is dropped; 0: never."""
         return self._binding.info.ttl_s
 
     @property

@@ -92,7 +92,7 @@ class SpaceSpec:
     """Bytes of every block. 1 to 16 MiB."""
     redundancy: Redundancy = Redundancy()
     ttl_s: int = 0
-    """Seconds after which an untouched block is dropped; 0: never. Up to 2**32 - 1."""
+    """Seconds after its write at which a block is dropped; 0: never. Up to 2**32 - 1."""
     priority: int = 0
     """Blocks of higher priority stay longer in a full arena. 0 to 255."""
     storage_class: str = "cache"

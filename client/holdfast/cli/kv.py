@@ -111,7 +111,7 @@ def stat(context: typer.Context, space: SpaceName, name: Name) -> None:
     """
     with reach_of(context).cluster() as cluster:
         rows = _stat_rows(cluster.space(space), name)
-    table(("block", "node", "checksum", "write", "reads", "pinned", "idle"), rows)
+    table(("block", "node", "checksum", "write", "reads", "pinned", "age"), rows)
 
 
 @app.command("delete")
@@ -145,7 +145,7 @@ def _stat_rows(space: Space, name: str) -> list[tuple[object, ...]]:
             f"{block.write_id:08x}",
             block.touches,
             "yes" if block.pinned else "no",
-            f"{block.idle_ms / 1000:.1f} s",
+            f"{block.age_ms / 1000:.1f} s",
         )
         for index, block in enumerate(found)
         if block is not None

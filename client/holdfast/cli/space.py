@@ -23,7 +23,7 @@ def create(
     block_bytes: Annotated[int, typer.Option(help="Bytes of every block, up to 16 MiB.", min=1)],
     redundancy: Annotated[str, typer.Option(help='"single" or "mirror:2".')] = "single",
     ttl: Annotated[
-        int, typer.Option(help="Drop blocks untouched for so many seconds; 0: never.", min=0)
+        int, typer.Option(help="Drop blocks so many seconds after their write; 0: never.", min=0)
     ] = 0,
     priority: Annotated[
         int, typer.Option(help="Higher stays longer in a full arena.", min=0, max=255)

@@ -14,7 +14,7 @@ use crate::owners::release_left_behind;
 /// Signals are looked at this often while waiting.
 pub const SIGNAL_PERIOD: Duration = Duration::from_millis(100);
 
-/// (node, crc, write_id, position_class, touches, pinned, idle_ms)
+/// (node, crc, write_id, position_class, touches, pinned, age_ms)
 type StatTuple = (u64, u32, u32, u8, u8, bool, u64);
 
 /// One batched call under way or done.
@@ -113,7 +113,7 @@ fn facts_of(entry: &Option<(u64, StatEntry)>) -> StatTuple {
             entry.position_class,
             entry.touches,
             entry.pinned,
-            entry.idle_ms,
+            entry.age_ms,
         ),
         None => (0, 0, 0, 0, 0, false, 0),
     }

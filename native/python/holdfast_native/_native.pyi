@@ -766,7 +766,7 @@ _Outcome: TypeAlias = (
 """One `KeyStatus` a key; why keys were not served, counted: 'absent', 'busy', 'refused', 'unknown',
 'corrupt', 'not_owner', 'timed_out', 'node_down', 'cancelled', and 'copy_lost' for keys of a put that
 were stored on fewer nodes than the space asks for; of a stat besides (node, crc, write_id,
-position_class, touches, pinned, idle_ms) a key, node 0: absent."""
+position_class, touches, pinned, age_ms) a key, node 0: absent."""
 
 @final
 class OperationKind:

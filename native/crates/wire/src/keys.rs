@@ -117,8 +117,8 @@ pub struct StatEntry {
     pub crc: u32,
     /// The write that stored it.
     pub write_id: u32,
-    /// Time since it was last used, milliseconds.
-    pub idle_ms: u64,
+    /// Time since it was written, milliseconds.
+    pub age_ms: u64,
 }
 
 /// Body of the answer to `Stat`: one 20-byte entry a key.
@@ -136,7 +136,7 @@ impl StatAnswer {
         out.extend_from_slice(&head);
         out.extend_from_slice(&entry.crc.to_le_bytes());
         out.extend_from_slice(&entry.write_id.to_le_bytes());
-        out.extend_from_slice(&entry.idle_ms.to_le_bytes());
+        out.extend_from_slice(&entry.age_ms.to_le_bytes());
     }
 
     /// Reads all entries.
@@ -155,7 +155,7 @@ impl StatAnswer {
                 pinned: entry.u8()? != 0,
                 crc: entry.u32()?,
                 write_id: entry.u32()?,
-                idle_ms: entry.u64()?,
+                age_ms: entry.u64()?,
             });
         }
         reader.end()?;

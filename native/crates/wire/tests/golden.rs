@@ -147,7 +147,7 @@ fn per_key() -> [(&'static str, Vec<u8>); 5] {
             pinned: true,
             crc: 0x1234_5678,
             write_id: 0xAABB_CCDD,
-            idle_ms: 123_456,
+            age_ms: 123_456,
         };
         StatAnswer::push(out, &entry);
     });

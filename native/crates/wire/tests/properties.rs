@@ -127,7 +127,7 @@ proptest! {
             pinned: crc % 2 == 0,
             crc,
             write_id,
-            idle_ms: offset,
+            age_ms: offset,
         };
         let bytes = body(|out| (0..count).for_each(|_| StatAnswer::push(out, &stat)));
         prop_assert_eq!(StatAnswer::decode(&bytes, count), Ok(vec![stat; count]));

@@ -29,7 +29,7 @@ pub(crate) fn stat(
                 pinned: stat.pinned,
                 crc: stat.crc,
                 write_id: stat.write_id,
-                idle_ms: stat.age_ms,
+                age_ms: stat.age_ms,
             },
             None => StatEntry {
                 status: KeyStatus::Miss,
@@ -38,7 +38,7 @@ pub(crate) fn stat(
                 pinned: false,
                 crc: 0,
                 write_id: 0,
-                idle_ms: 0,
+                age_ms: 0,
             },
         };
         StatAnswer::push(&mut body, &entry);
