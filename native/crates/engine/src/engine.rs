@@ -68,13 +68,20 @@ impl Engine {
         self.shared.state.lock()
     }
 
+    /// The state, for what depends on the time.
+    fn state_at(&self, now: Millis) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        state.note_time(now);
+        state
+    }
+
     /// For each id whether it is committed and not expired. Takes no recency.
     ///
     /// # Panics
     /// When `out` is not as long as `ids`.
     pub fn exists(&self, space: u32, ids: &[BlockId], now: Millis, out: &mut [bool]) {
         assert_eq!(ids.len(), out.len(), "one answer for each id");
-        self.state().exists(space, ids, now, out);
+        self.state_at(now).exists(space, ids, now, out);
     }
 
     /// Replaces `out` by one entry per id; the blocks found stay where they are while held.
@@ -86,7 +93,7 @@ impl Engine {
         out: &mut Vec<Option<PinnedBlock>>,
     ) {
         let mut found = Vec::new();
-        self.state().lookup(space, ids, now, true, &mut found);
+        self.state_at(now).lookup(space, ids, now, true, &mut found);
         out.clear();
         out.extend(found.iter().map(|found| {
             found
@@ -124,7 +131,8 @@ impl Engine {
         out: &mut Vec<Option<BlockLocation>>,
     ) {
         let mut found = Vec::new();
-        self.state().lookup(space, ids, now, false, &mut found);
+        self.state_at(now)
+            .lookup(space, ids, now, false, &mut found);
         out.clear();
         out.extend(found.iter().map(|found| found.map(|found| found.location)));
     }
@@ -157,10 +165,24 @@ impl Engine {
         now: Millis,
         out: &mut Vec<Reservation>,
     ) {
-        let mut put = Put::new(spec, writes, write_id, now);
+        self.reserve_copies(spec, writes, write_id, 0, now, out);
+    }
+
+    /// As [`Engine::reserve`], for blocks that were written elsewhere `age_ms` ago: they end when
+    /// the originals do.
+    pub fn reserve_copies(
+        &self,
+        spec: &SpaceSpec,
+        writes: &[PutKey],
+        write_id: u32,
+        age_ms: u64,
+        now: Millis,
+        out: &mut Vec<Reservation>,
+    ) {
+        let mut put = Put::new(spec, writes, write_id, age_ms, now);
         loop {
             // The guard must be gone before an extent is cleared.
-            let step = self.state().advance_put(&mut put);
+            let step = self.state_at(now).advance_put(&mut put);
             match step {
                 Step::Done => break,
                 Step::Again => {}
@@ -230,7 +252,7 @@ impl Engine {
     /// When `out` is not as long as `ids`.
     pub fn pin(&self, space: u32, ids: &[BlockId], until: Millis, now: Millis, out: &mut [bool]) {
         assert_eq!(ids.len(), out.len(), "one answer for each id");
-        self.state().pin(space, ids, until, now, out);
+        self.state_at(now).pin(space, ids, until, now, out);
     }
 
     /// Checks the bytes of the block that `write_id` wrote and drops it if they are wrong.
@@ -249,7 +271,7 @@ impl Engine {
 
     /// Replaces `out` by what is known of each block. Takes no recency.
     pub fn stat(&self, space: u32, ids: &[BlockId], now: Millis, out: &mut Vec<Option<BlockStat>>) {
-        self.state().stat(space, ids, now, out);
+        self.state_at(now).stat(space, ids, now, out);
     }
 
     /// Drops every block of the space: unreachable at once, memory freed now or by and by.
@@ -284,17 +306,17 @@ impl Engine {
         now: Millis,
         out: &mut Vec<ListedBlock>,
     ) -> u64 {
-        self.state()
+        self.state_at(now)
             .list(cursor, limit, group_count, wanted, now, out)
     }
 
     /// Drops what is past its time, looking at no more than `budget` slots (65,536 at most); goes
     /// on where the last call ended. Returns how many were dropped.
     ///
-    /// All slots must be looked at within 1,000 times the shortest time to live: births are kept
-    /// modulo that.
+    /// While the engine is in use, all slots must be looked at within 500 times the shortest time
+    /// to live: births are kept modulo twice that.
     pub fn sweep(&self, now: Millis, budget: usize) -> usize {
-        self.state().sweep(now, budget)
+        self.state_at(now).sweep(now, budget)
     }
 
     /// Bounds a tenant's bytes; `None` lifts the bound. What is above it now goes with later puts.

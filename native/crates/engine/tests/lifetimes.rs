@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashSet;
 
-use holdfast_engine::{Engine, EngineConfig, RefusedReason, Reservation, SpaceSpec};
+use holdfast_engine::{Engine, EngineConfig, PutKey, RefusedReason, Reservation, SpaceSpec};
 use support::{MIB, config, count, engine, exists, get, granted, id, put, reserve, space};
 
 #[test]
@@ -48,6 +48,67 @@ fn ages_and_time_left_are_told() {
     assert_eq!(engine.list(0, 10, 1, &|_| true, 42_000, &mut listed), 0);
     assert_eq!(listed[0].ttl_left_ms, Some(32_000));
     assert_eq!((listed[0].space, listed[0].tenant), (1, 1));
+}
+
+#[test]
+fn a_copy_lives_no_longer_than_its_original() {
+    let engine = engine(1);
+    let spec = SpaceSpec {
+        ttl_s: 64,
+        ..space(1, 4096)
+    };
+    for (number, age_ms) in [(1, 0), (2, 40_000), (3, 1 << 40)] {
+        let key = PutKey {
+            id: id(number),
+            position: 0,
+        };
+        let mut out = Vec::new();
+        // Sooner after the clock's beginning than the copies are old.
+        engine.reserve_copies(&spec, &[key], 1, age_ms, 10_000, &mut out);
+        assert!(granted(out.remove(0)).commit(0));
+    }
+    let living = |now| {
+        let ids = [id(1), id(2), id(3)];
+        exists(&engine, &spec, &ids, now)
+    };
+    assert_eq!(living(10_000), [true, true, false]);
+    assert_eq!(living(33_000), [true, true, false]);
+    assert_eq!(living(34_000), [true, false, false]);
+    assert_eq!(living(73_000), [true, false, false]);
+    assert_eq!(living(74_000), [false, false, false]);
+    let mut listed = Vec::new();
+    engine.list(0, 10, 1, &|_| true, 30_000, &mut listed);
+    let mut left: Vec<_> = listed.iter().map(|block| block.ttl_left_ms).collect();
+    left.sort_unstable();
+    assert_eq!(left, [Some(4_000), Some(44_000)]);
+}
+
+#[test]
+fn expired_blocks_stay_so_however_long_nobody_looked() {
+    // Births are kept modulo 2^16 units of 15 ms.
+    let cycle_ms = (1 << 16) * 15;
+    for asleep_ms in [cycle_ms, cycle_ms + 500, 3 * cycle_ms, cycle_ms / 2] {
+        let engine = engine(2);
+        let spec = SpaceSpec {
+            ttl_s: 1,
+            ..space(1, 4096)
+        };
+        let endless = space(2, 4096);
+        assert!(put(&engine, &spec, id(1), 1, 50_000));
+        assert!(put(&engine, &endless, id(1), 1, 50_000));
+        let now = 50_000 + asleep_ms;
+        assert_eq!(
+            exists(&engine, &spec, &[id(1)], now),
+            [false],
+            "{asleep_ms}"
+        );
+        assert_eq!(exists(&engine, &endless, &[id(1)], now), [true]);
+        assert!(put(&engine, &spec, id(1), 2, now), "it can be put anew");
+        assert_eq!(exists(&engine, &spec, &[id(1)], now + 900), [true]);
+        while engine.sweep(now, 1000) > 0 {}
+        assert_eq!(engine.stats().blocks, 2);
+        engine.verify();
+    }
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub(crate) struct State {
     engine_time: u64,
     view_next: u32,
     swept: u64,
+    /// The latest time that was passed in.
+    noted: Millis,
 }
 
 struct RecordHashes<'a>(&'a Extents, IdHash);
@@ -95,6 +97,7 @@ impl State {
             engine_time: 0,
             view_next: count + 1,
             swept: 0,
+            noted: 0,
             extents,
         })
     }
@@ -125,6 +128,16 @@ impl State {
         let probe = self.table.probe(self.hash.of(id));
         self.table
             .find(probe, |slot| self.extents.record(slot).is_block(id, space))
+    }
+
+    /// Notes the time of a call. After a pause so long that births could be mistaken for later
+    /// ones, all blocks with a time to live are over: their spaces begin anew.
+    #[inline]
+    pub(crate) fn note_time(&mut self, now: Millis) {
+        if now.saturating_sub(self.noted) >= spaces::PAUSE_MS_MIN {
+            self.spaces.renew_after_pause(now - self.noted);
+        }
+        self.noted = self.noted.max(now);
     }
 
     /// Whether readers may see the record now.

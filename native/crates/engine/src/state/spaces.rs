@@ -7,6 +7,14 @@ const AGE_PARTS: u64 = 64;
 /// Unit of age in a space without a time to live, milliseconds.
 const AGE_UNIT_MS: u64 = 60_000;
 
+/// Shortest time to live, milliseconds.
+const TTL_MS_MIN: u64 = 1000;
+/// Longest time to live, units: half of the cycle, so that an expired block is known as such for
+/// as long again.
+const TTL_UNITS_MAX: u16 = 1 << 15;
+/// Shortest pause after which a birth may be taken for a later one, milliseconds.
+pub(super) const PAUSE_MS_MIN: u64 = TTL_MS_MIN / AGE_PARTS * TTL_UNITS_MAX as u64;
+
 /// A space known to this engine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Space {
@@ -33,14 +41,19 @@ pub(crate) struct Space {
 impl Space {
     fn set_ttl(&mut self, ttl_s: u32) {
         let units = u64::from(ttl_s) * 1000 / self.unit_ms;
-        // Half of the cycle at most, so that an expired block is known as such for as long again.
-        self.ttl_units = units.min(1 << 15) as u16;
+        self.ttl_units = units.min(u64::from(TTL_UNITS_MAX)) as u16;
     }
 
     /// The time in the space's units, modulo 2^16.
     #[inline]
     pub(crate) fn units(&self, now: Millis) -> u16 {
         (now / self.unit_ms) as u16
+    }
+
+    /// Birth of a block that was written `age_ms` ago. One that is over already stays so.
+    pub(crate) fn birth(&self, age_ms: u64, now: Millis) -> u16 {
+        let age_units = (age_ms / self.unit_ms).min(u64::from(self.ttl_units));
+        self.units(now).wrapping_sub(age_units as u16)
     }
 
     /// Whether a block born then is past its time at `now_units`.
@@ -153,6 +166,21 @@ impl Spaces {
                     self.handles.remove(&space.number);
                 }
                 *entry = None;
+            }
+        }
+    }
+
+    /// Nothing was looked at for `pause_ms`: forgets the blocks of spaces in which the age of a
+    /// block is not known after that; all of them are past their time.
+    pub(crate) fn renew_after_pause(&mut self, pause_ms: u64) {
+        for entry in &mut self.list {
+            if let Some(space) = entry
+                && !space.dropped
+                && space.ttl_units != 0
+                && pause_ms >= u64::from(TTL_UNITS_MAX) * space.unit_ms
+            {
+                space.dropped = true;
+                self.handles.remove(&space.number);
             }
         }
     }

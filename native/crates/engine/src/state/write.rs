@@ -39,6 +39,7 @@ pub(crate) struct Put<'a> {
     spec: &'a SpaceSpec,
     writes: &'a [PutKey],
     write_id: u32,
+    age_ms: u64,
     now: Millis,
     deepest: u32,
     /// Uses of each key's block before it was evicted; empty until the first step.
@@ -56,6 +57,7 @@ impl<'a> Put<'a> {
         spec: &'a SpaceSpec,
         writes: &'a [PutKey],
         write_id: u32,
+        age_ms: u64,
         now: Millis,
     ) -> Self {
         let deepest = writes.iter().map(|write| write.position).max();
@@ -63,6 +65,7 @@ impl<'a> Put<'a> {
             spec,
             writes,
             write_id,
+            age_ms,
             now,
             deepest: deepest.unwrap_or(0),
             recalled: Vec::new(),
@@ -284,7 +287,8 @@ impl State {
         let hash = self.hash.of(&write.id);
         let space = self.spaces.get_mut(handle);
         space.records += 1;
-        let (birth, block_bytes, class) = (space.units(put.now), space.block_bytes, space.class);
+        let birth = space.birth(put.age_ms, put.now);
+        let (block_bytes, class) = (space.block_bytes, space.class);
         let class = &mut self.classes[class as usize];
         let word = class.admit(Admission {
             hash,

@@ -187,22 +187,23 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// Takes room for the blocks that are not here; one call of the engine a write, because a
-    /// copy keeps the number of the write that it came from.
+    /// Takes room for the blocks that are not here; one call of the engine for a write's blocks of
+    /// one age, because a copy keeps the number of the write that it came from, and its end.
     fn reserve(&self, spec: &SpaceSpec, blocks: &[ListedBlock]) -> Vec<Room> {
         let now_ms = self.shared.clock.monotonic_ms();
-        let mut by_write: BTreeMap<u32, Vec<PutKey>> = BTreeMap::new();
+        let mut by_write: BTreeMap<(u32, u64), Vec<PutKey>> = BTreeMap::new();
         for block in blocks {
-            by_write.entry(block.write_id).or_default().push(PutKey {
+            let write = (block.write_id, age_ms(spec, block));
+            by_write.entry(write).or_default().push(PutKey {
                 id: block.id,
                 position: block.position,
             });
         }
         let mut rooms = Vec::with_capacity(blocks.len());
         let mut reservations = Vec::new();
-        for (write_id, keys) in by_write {
+        for ((write_id, age_ms), keys) in by_write {
             let engine = &self.shared.engine;
-            engine.reserve(spec, &keys, write_id, now_ms, &mut reservations);
+            engine.reserve_copies(spec, &keys, write_id, age_ms, now_ms, &mut reservations);
             for (key, reservation) in keys.iter().zip(reservations.drain(..)) {
                 if let Reservation::Write(slot) = reservation {
                     let wanted = WantedBlock {
@@ -215,5 +216,13 @@ impl Pull<'_> {
             }
         }
         rooms
+    }
+}
+
+/// How long ago a listed block was written, as far as its space's time to live needs to know.
+fn age_ms(spec: &SpaceSpec, block: &ListedBlock) -> u64 {
+    match block.ttl_left_ms {
+        0 => 0,
+        left_ms => (u64::from(spec.ttl_s) * 1000).saturating_sub(left_ms),
     }
 }

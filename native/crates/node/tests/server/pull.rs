@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use holdfast_engine::SpaceSpec;
 use holdfast_node::{NodeError, PullRequest};
-use holdfast_wire::{TransportKind, group_of};
+use holdfast_wire::{KeyStatus, TicketKind, TransportKind, group_of};
 
 use crate::block;
-use crate::support::id_of;
-use crate::support::rig::{BLOCK_BYTES, NODE, Rig, SPACE, TENANT};
+use crate::support::ops::listed;
+use crate::support::rig::{BLOCK_BYTES, NODE, Rig, SPACE, TENANT, sign};
+use crate::support::{eventually, id_of};
 
 const TCP: TransportKind = TransportKind::Tcp;
 const GROUPS: u32 = 16;
@@ -96,6 +97,31 @@ fn a_pull_ends_after_its_bytes_and_goes_on_at_its_cursor() {
     }
     assert_eq!(blocks, 40);
     assert!(calls >= 4, "{calls} calls for 40 blocks");
+}
+
+#[test]
+fn a_copy_ends_with_its_original() {
+    const TTL_S: u32 = 16;
+    let (source, target) = (Rig::new(), Rig::new());
+    let mut ticket = source.ticket(TicketKind::Space);
+    (ticket.tenant, ticket.space) = (TENANT, SPACE);
+    (ticket.block_bytes, ticket.ttl_s) = (BLOCK_BYTES, TTL_S);
+    let mut writer = source.connect(TCP);
+    writer.greet(TCP, &source.tenant_ticket(TENANT));
+    writer.bind(&sign(&ticket));
+    assert_eq!(writer.put(5, &[block(0)]), [KeyStatus::Stored]);
+    let left_ms = |rig: &Rig| {
+        let page = rig.open_node().list(0, 10, GROUPS, vec![0xFF, 0xFF]);
+        listed(&page).blocks[0].ttl_left_ms
+    };
+    let whole_ms = u64::from(TTL_S) * 1000;
+    // A block's age is known to 1/64 of its time to live.
+    eventually("the block has aged", || left_ms(&source) < whole_ms);
+    let source_ms = left_ms(&source);
+    let mut asked = request(&source, vec![0xFF, 0xFF]);
+    asked.spaces.get_mut(&SPACE).expect("the space").ttl_s = TTL_S;
+    assert_eq!(target.node.pull(&asked).expect("a pull").blocks, 1);
+    assert!(left_ms(&target) <= source_ms);
 }
 
 #[test]
