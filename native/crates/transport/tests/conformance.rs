@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_transport::{
-    Family, Interest, IoVector, Listener, Mapping, MemoryFile, RegionKind, SocketOptions, Stream,
-    classify_region, read_at, wait,
+    Family, Interest, IoVector, Listener, LowWater, Mapping, MemoryFile, RegionKind, SocketOptions,
+    Stream, classify_region, read_at, wait,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -200,4 +200,54 @@ fn strangers_files_are_told_apart() {
         classify_region(proc.as_fd()).expect("a file").0,
         RegionKind::Foreign
     );
+}
+
+/// A payload that trickles in is read to its end: nobody waits for more than is still to come.
+#[test]
+fn a_low_water_mark_follows_what_is_still_to_come() {
+    const PAYLOAD_BYTES: usize = 3 << 20;
+    let (sender, receiver) = connected(Family::Tcp, "low-water");
+    let sending = std::thread::spawn(move || {
+        for piece in vec![7; PAYLOAD_BYTES].chunks(10_007) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                match sender.write(rest) {
+                    Ok(written) => rest = &rest[written..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        assert!(wait(sender.as_fd(), Interest::Writable, PATIENCE).expect("poll"));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        sender
+    });
+    let mut low_water = LowWater::default();
+    let mut buffer = vec![0; 64 << 10];
+    let mut left = PAYLOAD_BYTES;
+    while left > 0 {
+        low_water.follow(&receiver, left as u64);
+        assert!(wait(receiver.as_fd(), Interest::Readable, PATIENCE).expect("a poll"));
+        match receiver.read(&mut buffer[..left.min(64 << 10)]) {
+            Ok(0) => panic!("the end, {left} bytes too early"),
+            Ok(read) => left -= read,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
+    low_water.follow(&receiver, 0);
+    let sender = sending.join().expect("the sender");
+    sender.write(b"x").expect("room");
+    assert_eq!(read_all(&receiver, 1), b"x");
+}
+
+#[test]
+fn the_end_of_a_stream_is_told_below_its_low_water_mark() {
+    let (sender, receiver) = connected(Family::Tcp, "low-water-end");
+    let mut low_water = LowWater::default();
+    low_water.follow(&receiver, 8 << 20);
+    sender.write(&[1; 1000]).expect("room");
+    assert!(!wait(receiver.as_fd(), Interest::Readable, Duration::ZERO).expect("a poll"));
+    drop(sender);
+    assert!(wait(receiver.as_fd(), Interest::Readable, PATIENCE).expect("a poll"));
+    assert_eq!(read_all(&receiver, 1001).len(), 1000);
 }
