@@ -100,6 +100,30 @@ def test_a_join_moves_little_in_clusters_of_few_racks(count: int, racks: int) ->
         assert (moved <= np.array(least) * bound + 3).all(), (moved.tolist(), least)
 
 
+def check_growth(nodes: list[Node], groups: int, width: int) -> None:
+    """Nodes join one at a time; by prefix little more moves than must, and all to the newest."""
+    owners = placement.place(nodes[:1], groups, width)
+    for newest in range(1, len(nodes)):
+        grown = nodes[: newest + 1]
+        changed = placement.place(grown, groups, width, owners)
+        check_domains(grown, changed)
+        check_balance(grown, changed)
+        moved = placement.movement(owners, changed)
+        least = least_movement(grown[:-1], grown, groups, width)
+        assert (moved <= 1.1 * np.array(least) + 1).all(), (newest + 1, moved.tolist(), least)
+        new_firsts = changed[changed[:, 0] != owners[:, 0], 0]
+        assert (new_firsts == newest).all(), (newest + 1, np.bincount(new_firsts).tolist())
+        owners = changed
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7])
+def test_each_join_of_a_growing_cluster_takes_from_every_old_node(count: int, width: int) -> None:
+    """The third node once took all its first places from one old node, which took the other's."""
+    for groups in (100 * (count - 1), 400):
+        check_growth(even_nodes(count, racks=count), groups, width)
+
+
 @QUICK
 @given(seed=SEEDS, count=st.integers(12, 60), shape=ROOMY, width=st.integers(1, 3))
 def test_a_leave_moves_little_more_than_what_the_node_had(

@@ -92,7 +92,7 @@ def _cost(
         was = {node for node in row[: prefix + 1].tolist() if node != HOLE}
         now = {node for node in moved[: prefix + 1].tolist() if node != HOLE}
         cost += sum(2 for node in now - was if spare[prefix, node] >= 0)
-        cost += sum(1 for node in was - now if spare[prefix, node] <= 0)
+        cost += sum(2 for node in was - now if spare[prefix, node] <= 0)
         if place <= prefix:
             weight = _SET_WEIGHT if prefix == len(row) - 1 else 2
             cost += weight * (spare[prefix, free] >= 0)
