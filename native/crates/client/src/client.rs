@@ -11,7 +11,6 @@ use crate::driver::Shared;
 use crate::fork::ForkGuard;
 use crate::lane::{Credential, LaneFailure};
 use crate::operation::{OperationKind, OperationResult, OperationShared};
-use crate::peer::Peer;
 use crate::poller::{EventDescriptor, Poller};
 use crate::random::Random;
 use crate::state::{Background, Call, Counters, Space, State};
@@ -154,16 +153,14 @@ impl Client {
         Ok(())
     }
 
-    /// Installs a map; an epoch that is not newer than the present one is ignored.
+    /// Installs a map unless it is older than the present one. The present one, given again, is
+    /// known to be up to date from then on.
     ///
     /// # Errors
     /// Closed or forked.
     pub fn set_map(&self, map: ClusterMap) -> Result<(), ClientError> {
         let mut state = self.lock()?;
-        if state.map.as_ref().is_some_and(|old| old.epoch >= map.epoch) {
-            return Ok(());
-        }
-        state.install(Arc::new(map));
+        state.offer_map(Arc::new(map));
         self.shared.hand_over(&state);
         Ok(())
     }
@@ -425,37 +422,6 @@ impl Drop for Operation {
 }
 
 impl State {
-    fn install(&mut self, map: Arc<ClusterMap>) {
-        let mut gone: Vec<u64> = self.peers.keys().copied().collect();
-        for entry in &map.nodes {
-            gone.retain(|node| *node != entry.id);
-            match self.peers.get_mut(&entry.id) {
-                Some(peer) => {
-                    if peer.update(entry.clone()) {
-                        let lanes = peer.lanes.iter().flatten();
-                        self.broken
-                            .extend(lanes.map(|lane| (*lane, LaneFailure::Replaced)));
-                    }
-                }
-                None => {
-                    let peer = Peer::new(entry.clone(), self.config.lanes);
-                    self.peers.insert(entry.id, peer);
-                }
-            }
-        }
-        self.map = Some(map);
-        self.stale = false;
-        for node in gone {
-            if let Some(peer) = self.peers.remove(&node) {
-                let lanes = peer.lanes.iter().flatten();
-                self.broken
-                    .extend(lanes.map(|lane| (*lane, LaneFailure::Replaced)));
-            }
-        }
-        self.ask_again_by_map();
-        self.settle();
-    }
-
     fn has_local_node(&self) -> bool {
         self.peers.values().any(|peer| {
             peer.transport(&self.config) == Some(holdfast_wire::TransportKind::SharedMemory)

@@ -21,6 +21,7 @@ mod copies;
 mod driver;
 mod error;
 mod fork;
+mod installing;
 mod keys;
 mod lane;
 mod lanes;

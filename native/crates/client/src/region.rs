@@ -2,9 +2,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ClientError;
+use crate::fork::ForkGuard;
 
 /// Numbers regions over the whole process, so that a lane never takes one for another.
 static NEXT_REGION: AtomicU64 = AtomicU64::new(1);
@@ -19,6 +20,9 @@ pub struct Region {
     descriptor_offset: u64,
     uses: Mutex<Uses>,
     quiet: Condvar,
+    /// Another thread may have held the lock when the process was forked: the child never waits
+    /// for it.
+    fork: ForkGuard,
 }
 
 struct Uses {
@@ -58,6 +62,7 @@ impl Region {
                 owner: Some(owner),
             }),
             quiet: Condvar::new(),
+            fork: ForkGuard::new(),
         }
     }
 
@@ -82,15 +87,28 @@ impl Region {
     /// Whether its memory was let go.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.uses.lock().owner.is_none()
+        self.lock().is_some_and(|uses| uses.owner.is_none())
+    }
+
+    /// The lock; in a forked child only if it is free, because nobody there would free it.
+    fn lock(&self) -> Option<MutexGuard<'_, Uses>> {
+        match self.fork.forked() {
+            true => self.uses.try_lock(),
+            false => Some(self.uses.lock()),
+        }
     }
 
     /// Refuses new operations, waits until none uses it, then lets the memory go. False when
     /// some still did at `deadline`; it goes on refusing and can be closed again.
+    ///
+    /// A forked child has no operations, those that are counted are its parent's: it lets its view
+    /// of the memory go at once (false when the fork has caught a thread at its books).
     pub fn close(&self, deadline: Instant) -> bool {
-        let mut uses = self.uses.lock();
+        let Some(mut uses) = self.lock() else {
+            return false;
+        };
         uses.closing = true;
-        while uses.operations > 0 {
+        while uses.operations > 0 && !self.fork.forked() {
             if self.quiet.wait_until(&mut uses, deadline).timed_out() && uses.operations > 0 {
                 return false;
             }
@@ -103,6 +121,7 @@ impl Region {
 
     /// Counts one operation that uses the memory.
     pub(crate) fn acquire(&self) -> Result<(), ClientError> {
+        self.fork.check()?;
         let mut uses = self.uses.lock();
         if uses.closing {
             return Err(ClientError::Closed { what: "region" });
@@ -166,6 +185,41 @@ mod tests {
             assert!(closer.join().expect("closer"));
         });
         assert!(region.closed());
+        assert!(region.close(Instant::now()));
+    }
+
+    /// Runs `body` in a forked child; false when it says so or has not ended after ten seconds.
+    fn in_a_child(body: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child only runs `body` and ends without unwinding or exit handlers; the
+        // alarm ends it if it hangs.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::alarm(10);
+                libc::_exit(i32::from(!body()));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            status == 0
+        }
+    }
+
+    #[test]
+    fn a_forked_child_never_waits_for_its_parents_threads() {
+        let region = region(vec![0; 16]);
+        let uses = region.uses.lock();
+        // The child has no thread that would free the lock.
+        assert!(in_a_child(|| !region.closed()
+            && !region.close(Instant::now() + Duration::from_secs(60))
+            && matches!(region.acquire(), Err(ClientError::Forked { .. }))));
+        drop(uses);
+        region.acquire().expect("open");
+        // Nor one that would end the operation.
+        assert!(in_a_child(|| region
+            .close(Instant::now() + Duration::from_secs(60))
+            && region.closed()));
+        assert!(!region.closed(), "the parent's own goes on");
+        region.release();
         assert!(region.close(Instant::now()));
     }
 }

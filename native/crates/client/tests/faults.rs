@@ -284,6 +284,28 @@ fn a_stale_map_is_noticed() {
 }
 
 #[test]
+fn a_map_that_is_confirmed_is_not_stale() {
+    let node = ScriptedNode::start(1);
+    // Named with another incarnation than it greets with: there may be a newer map.
+    let mut restarted = node.entry.clone();
+    restarted.incarnation = 7;
+    let present = || map(1, std::slice::from_ref(&restarted), &[]);
+    let client = client(config(), BLOCK as u32, 1, present());
+    let keys = keys_of(4, 0);
+    call(&client, OperationKind::Exists, &keys, None, 5_000);
+    assert!(client.stale().expect("stale"));
+    client.set_map(present()).expect("map");
+    assert!(!client.stale().expect("stale"), "it is the newest");
+    node.behave(Behaviour::NotOwner);
+    call(&client, OperationKind::Exists, &keys, None, 5_000);
+    client.set_map(present()).expect("map");
+    assert!(
+        client.stale().expect("stale"),
+        "a node has shown a newer one"
+    );
+}
+
+#[test]
 fn a_connection_closed_as_idle_is_replaced_unnoticed() {
     let node = ScriptedNode::start(1);
     let (client, keys, _) = filled(&node);

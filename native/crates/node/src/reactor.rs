@@ -2,6 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::abort;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -29,6 +30,8 @@ const TICK_IDLE_MS: u64 = 1000;
 /// Connections without an accepted hello that a node keeps, over all reactors. The oldest goes when
 /// one more comes: it has had the most time, and who is a stranger for long keeps nobody else out.
 const STRANGERS_MAX: usize = 128;
+/// Rounds in a row that end by a bug before the process ends itself.
+const FAULTS_MAX: u32 = 16;
 /// Connections taken in a row before others have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -114,15 +117,23 @@ impl Reactor {
     }
 
     /// Serves until the node stops. A bug in one connection's handling ends that connection, a
-    /// bug elsewhere is counted and the loop goes on.
+    /// bug elsewhere is counted and the loop goes on. One that comes again and again ends the
+    /// process: a node that listens and does not serve is worse than one that is gone.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut faults = 0;
         loop {
             let turn = catch_unwind(AssertUnwindSafe(|| self.round(&mut events)));
             match turn {
-                Ok(true) => {}
+                Ok(true) => faults = 0,
                 Ok(false) => return,
-                Err(_) => self.inbox.counters.panics.add(1),
+                Err(_) => {
+                    self.inbox.counters.panics.add(1);
+                    faults += 1;
+                    if faults == FAULTS_MAX {
+                        abort();
+                    }
+                }
             }
         }
     }
@@ -130,11 +141,9 @@ impl Reactor {
     /// One look at the poller and one turn of every ready connection; false at the end.
     fn round(&mut self, events: &mut Events) -> bool {
         let timeout = self.timeout();
-        if let Err(error) = self.poll.poll(events, Some(timeout))
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            self.inbox.counters.panics.add(1);
-            return false;
+        if let Err(error) = self.poll.poll(events, Some(timeout)) {
+            let interrupted = error.kind() == io::ErrorKind::Interrupted;
+            assert!(interrupted, "the kernel's poller fails: {error}");
         }
         if timeout.is_zero() && events.is_empty() && self.ready.is_empty() {
             // While it spins, the caller may be waiting for this very core.
