@@ -101,14 +101,17 @@ impl Region {
     /// Refuses new operations, waits until none uses it, then lets the memory go. False when
     /// some still did at `deadline`; it goes on refusing and can be closed again.
     ///
-    /// A forked child has no operations, those that are counted are its parent's: it lets its view
-    /// of the memory go at once (false when the fork has caught a thread at its books).
+    /// In a forked child it never waits: what is counted there are operations of the parent, which
+    /// nobody ends. False when there are any, or when the fork has caught a thread at the books.
     pub fn close(&self, deadline: Instant) -> bool {
         let Some(mut uses) = self.lock() else {
             return false;
         };
         uses.closing = true;
-        while uses.operations > 0 && !self.fork.forked() {
+        while uses.operations > 0 {
+            if self.fork.forked() {
+                return false;
+            }
             if self.quiet.wait_until(&mut uses, deadline).timed_out() && uses.operations > 0 {
                 return false;
             }
@@ -215,11 +218,11 @@ mod tests {
         drop(uses);
         region.acquire().expect("open");
         // Nor one that would end the operation.
-        assert!(in_a_child(|| region
-            .close(Instant::now() + Duration::from_secs(60))
-            && region.closed()));
-        assert!(!region.closed(), "the parent's own goes on");
+        let later = Instant::now() + Duration::from_secs(60);
+        assert!(in_a_child(|| !region.close(later) && !region.closed()));
         region.release();
+        assert!(in_a_child(|| region.close(later) && region.closed()));
+        assert!(!region.closed(), "the parent's own goes on");
         assert!(region.close(Instant::now()));
     }
 }
