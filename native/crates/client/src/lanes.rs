@@ -136,10 +136,16 @@ impl State {
         lane.queued = false;
         let node = lane.node;
         let mut events = Vec::new();
+        let received = lane.bytes_received;
         if let Err(failure) = lane.receive(SLICE_BYTES, Instant::now(), &mut events) {
             self.broken.push((number, failure));
         }
         let epoch_seen = lane.epoch_seen;
+        if lane.bytes_received > received
+            && let Some(peer) = self.peers.get_mut(&node)
+        {
+            peer.strikes = 0;
+        }
         self.stale |= self.map.as_ref().is_some_and(|map| epoch_seen > map.epoch);
         self.on_events(number, node, events);
         self.dirty.push(number);

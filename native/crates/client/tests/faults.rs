@@ -103,6 +103,32 @@ fn a_node_that_never_greets_costs_one_deadline() {
 }
 
 #[test]
+fn short_deadlines_that_are_missed_now_and_then_are_no_silence() {
+    let missed = |client: &holdfast_client::Client, keys: &[[u8; 32]]| {
+        let begin = Instant::now();
+        let statuses = call(client, OperationKind::Exists, keys, None, 5);
+        assert_eq!(statuses, vec![KeyStatus::TimedOut; BLOCKS]);
+        begin.elapsed()
+    };
+    eventually("a machine that is prompt enough", || {
+        let node = ScriptedNode::start(1);
+        let (client, keys, _) = filled(&node);
+        for _ in 0..4 {
+            node.behave(Behaviour::Silent);
+            let took = missed(&client, &keys);
+            node.behave(Behaviour::Honest);
+            if took > Duration::from_millis(40) {
+                // So long a silence counts by itself.
+                return None;
+            }
+            let found = call(&client, OperationKind::Exists, &keys, None, 20_000);
+            assert_eq!(found, vec![KeyStatus::Hit; BLOCKS]);
+        }
+        Some(())
+    });
+}
+
+#[test]
 fn lies_become_unreachable_and_end() {
     for lie in [
         Behaviour::Garbage,
