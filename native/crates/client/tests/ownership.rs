@@ -171,3 +171,25 @@ fn a_put_that_waits_is_cancelled_at_once() {
     assert!(statuses.iter().all(|status| ended.contains(status)));
     assert!(memory.region.close(Instant::now()), "still in use");
 }
+
+#[test]
+fn a_put_that_nobody_waits_for_is_asked_again_all_the_same() {
+    let node = RealNode::start(1, 16);
+    node.node.set_route(1, 1, &[0]).expect("a route");
+    let newer = map(2, std::slice::from_ref(&node.entry), &[]);
+    let client = client_of(TransportChoice::Tcp, 1, newer);
+    let (keys, memory) = (keys_of(BLOCKS, 0), source(1));
+    let segments = memory.segments(BLOCKS, BLOCK);
+    let put = start(&client, OperationKind::Put, &keys, Some(&segments), LONG_MS);
+    assert!(put.notify().expect("notify"));
+    eventually("it is asked again", || {
+        (stat(&client, "keys_asked_again") > 0).then_some(())
+    });
+    node.node.set_route(2, 1, &[1]).expect("a route");
+    let tokens = eventually("its end is told", || {
+        let tokens = client.completed().expect("completed");
+        (!tokens.is_empty()).then_some(tokens)
+    });
+    assert_eq!(tokens, [put.token()]);
+    assert_eq!(finish(&put), vec![KeyStatus::Stored; BLOCKS]);
+}
