@@ -19,8 +19,8 @@ from tests.datanode.waiting import wait_for
 pytestmark = pytest.mark.process
 BLOCK_BYTES = 16 << 10
 ARENA_MIB = 32
-NODES = 3
-"""As many as a group has owners, so that every group has all of them before the join."""
+NODES = 2
+"""Fewer than a group has owners: every group has all of them, and the join adds a third."""
 ROOM = NODES * (ARENA_MIB << 20) // BLOCK_BYTES
 KEYS = ROOM * 5 // 4
 """More than there is room for, so that every arena is full."""
