@@ -1,9 +1,10 @@
 """Second half of the balance: in which order the owners of each group stand.
 
 The sets are given, so each step is an exchange of two places of one row: of the owner that leaves
-a prefix and the one behind it that enters. Such exchanges are edges from node to node; shortest
-paths from nodes that have too many groups to nodes that have too few are found for all at once,
-breadth first, and applied, until none is left.
+a prefix and the one behind it that enters. Whole rows that help every prefix they change go first
+(`_reorder`). What is left are edges from node to node: shortest paths from nodes that have too many
+groups to nodes that have too few are found for all at once, breadth first, and applied, until none
+is left.
 """
 
 from __future__ import annotations

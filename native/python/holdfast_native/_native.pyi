@@ -859,8 +859,8 @@ class Client:
         """Tokens of `notify` operations that ended since the last call; empties the descriptor."""
     def stats(self) -> dict[str, int]:
         """Counters since it was made (operations, keys, keys_served, bytes_read, bytes_written,
-        corrupt, timed_out, cancelled, lanes_opened, lanes_failed, hedges, reroutes,
-        copies_mismatched) and gauges (operations_in_flight, bytes_in_flight, lanes)."""
+        corrupt, timed_out, cancelled, lanes_opened, lanes_failed, lanes_cut, hedges, reroutes,
+        keys_asked_again, copies_mismatched) and gauges (operations_in_flight, bytes_in_flight, lanes)."""
     def node_stats(self) -> list[dict[str, Any]]:
         """Each node of the map by id: transport ('tcp', 'shm'), state ('good', 'failed', 'trying',
         'down'), counters, gauges, and last_error in words."""
