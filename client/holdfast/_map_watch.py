@@ -170,6 +170,8 @@ class MapWatch:
                 self._pause(retry_s)
                 retry_s = min(retry_s * 2, RETRY_S_MAX)
             except Exception:
+                if not self._goes_on():
+                    return  # what the session is made of goes away beneath this thread
                 # A fault here must not end the thread: without it tickets run out in silence.
                 _LOG.exception("fault while following the cluster map")
                 self._pause(RETRY_S_MAX)

@@ -38,6 +38,7 @@ ATTEMPT_S = 2.0
 PAUSE_S_MIN = 0.02
 PAUSE_S_MAX = 0.5
 CLIENT_ID_BYTES = 16
+_CLOSED_MEANWHILE = "the cluster object was closed during this call"
 Reply_co = TypeVar("Reply_co", bound=Message, covariant=True)
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
@@ -111,13 +112,17 @@ class MetadataClient:
         raise self._gave_up(method, deadline_s, last)
 
     def stream(self, method: Method[Reply], request: Message, timeout_s: float) -> Watch[Reply]:
-        """One streaming call at the present member; it is not repeated."""
+        """One streaming call at the present member; it is not repeated. Raises Closed."""
         address = self.members.current()
         body = request.SerializeToString()
         start = self._channel(address).unary_stream(
             method.path, request_serializer=_as_is, response_deserializer=method.reply.FromString
         )
-        call = start(body, timeout=timeout_s, metadata=self._credential.headers(method.path, body))
+        headers = self._credential.headers(method.path, body)
+        try:
+            call = start(body, timeout=timeout_s, metadata=headers)
+        except ValueError:  # gRPC's word for a channel that was closed since
+            raise Closed(_CLOSED_MEANWHILE) from None
         return Watch(address, call)
 
     def close(self) -> None:
@@ -142,7 +147,7 @@ class MetadataClient:
         except grpc.RpcError as error:
             raise public_error(error, address) from None
         except ValueError:
-            raise Closed("the cluster object was closed during this call") from None
+            raise Closed(_CLOSED_MEANWHILE) from None
 
     def _redirected(self, address: str, error: HoldfastError) -> bool:
         """Chooses the next member; True if the leader is known and may be asked at once."""

@@ -121,3 +121,20 @@ def test_a_deleted_space_is_not_renewed_again(rig: Rig, watch: MapWatch) -> None
     watch.renew_tickets()
     wait_for("the renewals once more", lambda: rig.renewed.count(2) == 2, 10)
     assert rig.renewed.count(1) == 1
+
+
+def test_a_fault_of_what_is_closed_beneath_the_watch_is_no_fault(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    session: Any = rig
+    watch = MapWatch(session, LONG_S)
+
+    def closed_meanwhile(*_: object) -> Watch[pb.MapReply]:
+        watch.stop()
+        raise ValueError("Cannot invoke RPC: Channel closed!")
+
+    rig.metadata.stream = closed_meanwhile
+    with caplog.at_level(logging.INFO, "holdfast"):
+        watch.start()
+        watch.join(10)
+    assert not caplog.records

@@ -13,7 +13,7 @@ import pytest
 import holdfast
 from holdfast._credentials import ClusterCredential, TenantCredential
 from holdfast._metadata import MetadataClient
-from holdfast._metadata_methods import DESCRIBE_SPACE, OPEN_SPACE, STATUS
+from holdfast._metadata_methods import DESCRIBE_SPACE, OPEN_SPACE, STATUS, WATCH_MAP
 from holdfast.local_cluster.layout import free_ports
 from holdfast_kvstore.secret import ReplayCache, Secret, body_digest, verify
 from holdfast_proto import meta_pb2 as pb
@@ -202,3 +202,16 @@ def test_connecting_sends_nothing() -> None:
     cluster.close()
     with pytest.raises(holdfast.Closed):
         cluster.space("space")
+
+
+def test_a_stream_whose_channel_closes_before_it_starts_is_closed(member: Make) -> None:
+    class Closing(TenantCredential):
+        """Asked for between the channel and the call."""
+
+        def headers(self, method: str, body: bytes) -> tuple[tuple[str, str], ...]:
+            client.close()
+            return super().headers(method, body)
+
+    client = MetadataClient([member(found).address], Closing("team", "key"))
+    with pytest.raises(holdfast.Closed):
+        client.stream(WATCH_MAP, pb.MapRequest(), 5)
