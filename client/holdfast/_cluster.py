@@ -44,12 +44,13 @@ def connect(
     """A cluster object. Lazy: nothing is sent before its first use.
 
     address: `host:port` of metadata members, a sequence or joined by commas; one that answers is
-    enough. tenant, key: the tenant's name and API key (`holdfast tenant create`). transport:
-    "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
+    enough. tenant: its name. key: its API key (`holdfast tenant create`), or where it lies:
+    "file:PATH" or "env:NAME"; white space around it is dropped. transport: "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
     lanes: connections to each data node, 1 to 16. spin_us: how long a wait looks for data before it
     sleeps, microseconds; costs processor time, saves latency. tls: for members on other hosts.
 
-    Raises InvalidArgument for an argument outside its range. What the cluster answers (wrong key,
+    Raises InvalidArgument for an argument outside its range and for a key that is none,
+    ConfigInvalid for a file of the key that cannot be read. What the cluster answers (wrong key,
     nobody there) is raised by the first call that needs it.
     """
     if transport not in _TRANSPORTS:

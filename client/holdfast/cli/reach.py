@@ -9,6 +9,7 @@ import typer
 
 from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
+from holdfast._credentials import load_api_key
 from holdfast._limits import Timeouts
 from holdfast._members import split_addresses
 from holdfast._session import Transport
@@ -41,11 +42,10 @@ class Reach:
         self._need("address", self.address)
         self._need("tenant", self.tenant)
         self._need("key", self.key)
-        key = load_secret(self.key).reveal().decode()
         return connect(
             self.address,
             tenant=self.tenant,
-            key=key,
+            key=load_api_key(self.key),  # by reference only: command lines are seen by others
             transport=transport,
             tls=self._tls,
             timeouts=Timeouts(metadata_s=self.deadline_s),
