@@ -13,16 +13,18 @@ from pathlib import Path
 from holdfast_datanode.config import load_config
 from holdfast_datanode.daemon import DataNode
 from holdfast_datanode.log import configure_logging
-from holdfast_kvstore.errors import ConfigInvalid, HoldfastError
+from holdfast_kvstore.errors import ConfigInvalid, HoldfastError, NotFound
 from holdfast_native import NativeError
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+EXIT_REMOVED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the daemon; returns its exit status: 0 after a stop, 2 for a bad configuration,
-    1 for anything else. SIGUSR1 pauses background work, SIGUSR2 resumes it."""
+    3 once an operator removed the node, 1 for anything else.
+    SIGUSR1 pauses background work, SIGUSR2 resumes it."""
     parser = argparse.ArgumentParser(
         prog="holdfast datanode", description="Runs one data node of a Holdfast cluster."
     )
@@ -37,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigInvalid as error:
         print(f"holdfast datanode: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    except NotFound as error:
+        print(f"holdfast datanode: {error}", file=sys.stderr)
+        return EXIT_REMOVED
     except (HoldfastError, NativeError) as error:
         print(f"holdfast datanode: {error}", file=sys.stderr)
         return EXIT_FAILED

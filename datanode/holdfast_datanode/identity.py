@@ -111,6 +111,12 @@ class DataDirectory:
             "node join under a new id"
         )
 
+    def set_identity_aside(self, identity: Identity) -> Path:
+        """Forgets `identity`, which the cluster removed; returns the file that remembers it."""
+        aside = self.path / f"identity-removed-{identity.node}.json"
+        self.identity_file.replace(aside)
+        return aside
+
     def store_identity(self, identity: Identity) -> None:
         """Keeps `identity` durably."""
         form = {

@@ -90,11 +90,30 @@ class Membership:
     def join(
         self, description: Description, deadline_ms: int, cancelled: threading.Event | None = None
     ) -> Identity:
-        """Makes the node known under its stored id, or under a new one that is then stored.
+        """Makes the node known under its stored id, or under a new one that is then stored: at its
+        first join, and after an operator removed the stored one.
 
         Raises WrongCluster, and what the cluster refuses; Unavailable after the deadline or once
         `cancelled` is set.
         """
+        ended = cancelled or self._stopping
+        try:
+            return self._join_as_known(description, deadline_ms, ended)
+        except NotFound:
+            if self._identity is None:
+                raise
+            self._set_identity_aside(self._identity)
+        self._identity = None
+        return self._join_as_known(description, deadline_ms, ended)
+
+    def _set_identity_aside(self, removed: Identity) -> None:
+        """The cluster will never know this id again; what it stood for was in memory alone."""
+        kept = self._directory.set_identity_aside(removed)
+        _log.warning("this node was removed from the cluster", node=removed.node, kept_as=str(kept))
+
+    def _join_as_known(
+        self, description: Description, deadline_ms: int, cancelled: threading.Event
+    ) -> Identity:
         known = self._identity
         reply = self._metadata.join(
             meta_pb2.JoinRequest(
@@ -110,7 +129,7 @@ class Membership:
                 capacity_bytes=description.capacity_bytes,
             ),
             deadline_ms,
-            cancelled or self._stopping,
+            cancelled,
         )
         joined = Identity(reply.id, reply.cluster_id)
         if known is not None and known.cluster_id != joined.cluster_id:
@@ -228,13 +247,20 @@ class Membership:
         )
         if reply.unknown:
             _log.warning("the cluster does not know this node any more: joining again")
-            before = self._identity
-            if self.join(self._description, self._deadline_ms) != before:
-                raise NotFound(
-                    f"node {before.node} was removed from the cluster, with its groups: started "
-                    "again it is a new, empty node"
-                )
+            self._join_again(self._identity, self._description)
         self._check_watch(view, reply.epoch)
+
+    def _join_again(self, known: Identity, description: Description) -> None:
+        """A node that serves cannot change its id: raises NotFound if it was removed."""
+        try:
+            self._join_as_known(description, self._deadline_ms, self._stopping)
+        except NotFound:
+            self._set_identity_aside(known)
+            raise NotFound(
+                f"node {known.node} was removed from the cluster: started again it joins as a "
+                "new, empty node",
+                node=str(known.node),
+            ) from None
 
     def _check_watch(self, view: View, newest_epoch: int) -> None:
         """Ends a watch that lags: its member is cut off or stopped."""

@@ -14,7 +14,7 @@ import grpc
 import msgpack
 
 from holdfast_datanode.metadata_client import SIGNATURE_KEY
-from holdfast_kvstore.errors import HoldfastError, to_wire
+from holdfast_kvstore.errors import HoldfastError, NotFound, to_wire
 from holdfast_kvstore.secret import ReplayCache, Secret, body_digest, verify
 from holdfast_proto import meta_pb2, meta_pb2_grpc
 
@@ -30,7 +30,7 @@ class MembershipService(meta_pb2_grpc.MembershipServicer):
     heartbeat_interval_ms: int = 20
     new_id: int = 42
     removed: set[int] = field(default_factory=set)
-    """Ids that get `new_id` when they join."""
+    """Ids that an operator removed."""
     newest_epoch: int = 0
     unknown: list[bool] = field(default_factory=list)
     """Answers `unknown` of the next heartbeats."""
@@ -70,8 +70,10 @@ class MembershipService(meta_pb2_grpc.MembershipServicer):
         self, request: meta_pb2.JoinRequest, context: grpc.ServicerContext
     ) -> meta_pb2.JoinReply:
         self._admit("Join", request, context)
+        if request.id in self.removed:
+            _abort(context, NotFound(f"node {request.id} was removed from this cluster"))
         return meta_pb2.JoinReply(
-            id=self.new_id if request.id in self.removed | {0} else request.id,
+            id=request.id or self.new_id,
             cluster_id=CLUSTER_ID,
             heartbeat_interval_ms=self.heartbeat_interval_ms,
             member_addresses=[self.address],

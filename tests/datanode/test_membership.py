@@ -213,7 +213,24 @@ def test_a_node_that_was_removed_ends_and_is_a_new_one_when_it_is_started_again(
     service.removed, service.new_id, service.unknown = {42}, 43, [True]
     wait_for(lambda: rig.fatal)
     assert isinstance(rig.fatal[0], NotFound)
+    assert rig.directory.load_identity() is None
+    again = Rig(rig.directory.path, service.address)
+    assert again.membership.join(DESCRIPTION, DEADLINE_MS) == Identity(43, CLUSTER_ID)
+    again.close()
     assert rig.directory.load_identity() == Identity(43, CLUSTER_ID)
+
+
+def test_a_node_that_was_removed_while_it_stood_joins_as_a_new_one(
+    tmp_path: Path, service: MembershipService
+) -> None:
+    DataDirectory(tmp_path).store_identity(Identity(7, CLUSTER_ID))
+    service.removed = {7}
+    rig = Rig(tmp_path, service.address)
+    assert rig.membership.join(DESCRIPTION, DEADLINE_MS) == Identity(42, CLUSTER_ID)
+    assert [request.id for request in service.of_kind(meta_pb2.JoinRequest)] == [7, 0]
+    assert rig.directory.load_identity() == Identity(42, CLUSTER_ID)
+    assert '"node": 7' in (tmp_path / "identity-removed-7.json").read_text()
+    rig.close()
 
 
 def test_heartbeats_outlast_any_other_refusal(rig: Rig, service: MembershipService) -> None:

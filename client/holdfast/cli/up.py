@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from threading import Event
 from typing import Annotated
 
 import typer
 
-from holdfast.cli.context_file import ContextFile, default_path
+from holdfast._context import default_path
+from holdfast.cli.context_file import ContextFile
 from holdfast.cli.output import err, say
-from holdfast.errors import Unavailable
-from holdfast.local_cluster import DaemonProcess, LocalCluster, LocalLayout
+from holdfast.cli.reach import reach_of
+from holdfast.local_cluster import LocalCluster, LocalLayout
+from holdfast.local_cluster.supervisor import Supervisor
 
-RESTARTS_MAX = 5
-"""Restarts of one daemon within `RESTART_WINDOW_S` before `up` gives up on it."""
-RESTART_WINDOW_S = 60.0
 LOOK_EVERY_S = 0.5
 
 
 def up(
+    shared: typer.Context,
     data_nodes: Annotated[
         int, typer.Option("--data-nodes", "-n", help="Data nodes.", min=1, max=64)
     ] = 1,
@@ -45,8 +44,8 @@ def up(
 ) -> None:
     """Run a cluster on this machine until Ctrl-C.
 
-    Daemons that end are started again. Tenants, spaces and the map survive with --data; cached
-    blocks live in memory and do not survive their data node.
+    Daemons that end are started again, except a data node that was removed. Tenants, spaces and
+    the map survive with --data; cached blocks live in memory and do not survive their data node.
 
     Examples: [bold]holdfast up[/], [bold]holdfast up -n 4 -m 3 --data ~/holdfast[/]
     """
@@ -60,7 +59,7 @@ def up(
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    where = context or default_path()
+    where = context or reach_of(shared).context_path or default_path()
     written = ContextFile(
         address=cluster.address,
         tenant=cluster.tenant,
@@ -80,21 +79,10 @@ def up(
 
 
 def _supervise(cluster: LocalCluster, stopping: Event) -> None:
-    restarts: dict[str, list[float]] = {}
+    supervisor = Supervisor(cluster.members, cluster.data_nodes, _warn)
     while not stopping.wait(LOOK_EVERY_S):
-        for daemon in (*cluster.members, *cluster.data_nodes):
-            if not daemon.running:
-                _restart(daemon, restarts.setdefault(daemon.name, []))
+        supervisor.look()
 
 
-def _restart(daemon: DaemonProcess, times: list[float]) -> None:
-    now_s = time.monotonic()
-    times[:] = [then for then in times if now_s - then < RESTART_WINDOW_S]
-    if len(times) >= RESTARTS_MAX:
-        raise Unavailable(
-            f"{daemon.name} ended {RESTARTS_MAX} times within {RESTART_WINDOW_S:g} s; its log "
-            f"{daemon.log_path} says:\n{daemon.log_tail()}"
-        )
-    times.append(now_s)
-    err.print(f"{daemon.name} ended with code {daemon.exit_code}: starting it again")
-    daemon.start()
+def _warn(text: str) -> None:
+    err.print(text, markup=False, highlight=False)
