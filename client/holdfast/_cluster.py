@@ -7,10 +7,12 @@ import contextlib
 import os
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from holdfast._credentials import TenantCredential
+from holdfast._context import known_context
+from holdfast._credentials import TenantCredential, load_api_key
 from holdfast._limits import Limits, Timeouts, check_deadline, check_integer, check_text
 from holdfast._map_watch import join_all
 from holdfast._members import Members, split_addresses
@@ -18,7 +20,7 @@ from holdfast._metadata_methods import DELETE_SPACE, DESCRIBE_SPACE, LIST_SPACES
 from holdfast._session import Session, Target, Transport
 from holdfast._space import Space
 from holdfast._tls import Tls
-from holdfast.errors import Closed, HoldfastError, InvalidArgument
+from holdfast.errors import Closed, ConfigInvalid, HoldfastError, InvalidArgument
 from holdfast_proto import meta_pb2 as pb
 
 _clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
@@ -30,10 +32,10 @@ _TRANSPORTS = ("auto", "tcp", "shm")
 
 
 def connect(
-    address: str | Sequence[str],
+    address: str | Sequence[str] | None = None,
     *,
-    tenant: str,
-    key: str,
+    tenant: str | None = None,
+    key: str | None = None,
     transport: Transport = "auto",
     lanes: int = 2,
     spin_us: int = 0,
@@ -45,18 +47,30 @@ def connect(
 
     address: `host:port` of metadata members, a sequence or joined by commas; one that answers is
     enough. tenant: its name. key: its API key (`holdfast tenant create`), or where it lies:
-    "file:PATH" or "env:NAME"; white space around it is dropped. transport: "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or "shm".
-    lanes: connections to each data node, 1 to 16. spin_us: how long a wait looks for data before it
-    sleeps, microseconds; costs processor time, saves latency. tls: for members on other hosts.
+    "file:PATH" or "env:NAME"; white space around it is dropped. Those of the three that are not
+    given come from HOLDFAST_ADDRESS, HOLDFAST_TENANT and HOLDFAST_KEY, or the context file that
+    `holdfast up` writes; `tls` comes from there together with the address.
+
+    transport: "auto" (shared memory with data nodes of this host, TCP with others), "tcp" or
+    "shm". lanes: connections to each data node, 1 to 16. spin_us: how long a wait looks for data
+    before it sleeps, microseconds; costs processor time, saves latency. tls: for members on other
+    hosts.
 
     Raises InvalidArgument for an argument outside its range and for a key that is none,
-    ConfigInvalid for a file of the key that cannot be read. What the cluster answers (wrong key,
-    nobody there) is raised by the first call that needs it.
+    ConfigInvalid for a file that cannot be read, or if nobody says where the cluster is. What the
+    cluster answers (wrong key, nobody there) is raised by the first call that needs it.
     """
     if transport not in _TRANSPORTS:
         raise InvalidArgument(f"transport is {transport!r}, it must be one of {_TRANSPORTS}")
     check_integer("lanes", lanes, 1, 16)
     check_integer("spin_us", spin_us, 0, 1_000_000)
+    if address is None or tenant is None or key is None:
+        known = known_context()
+        if address is None:
+            address = _needed("address", known.address)
+            tls = tls or (Tls(Path(known.authority)) if known.authority else None)
+        tenant = _needed("tenant", known.tenant) if tenant is None else tenant
+        key = load_api_key(_needed("key", known.key)) if key is None else key
     addresses = split_addresses(address)
     Members(addresses)  # checks them
     target = Target(
@@ -70,6 +84,15 @@ def connect(
         spin_us=spin_us,
     )
     return Cluster(target)
+
+
+def _needed(what: str, found: str) -> str:
+    if not found:
+        raise ConfigInvalid(
+            f"{what} is not known: pass {what} to connect, set HOLDFAST_{what.upper()}, or start a "
+            "cluster here with `holdfast up`"
+        )
+    return found
 
 
 class Cluster:

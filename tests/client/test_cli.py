@@ -343,3 +343,11 @@ def test_up_survives_a_restart_with_its_metadata(tmp_path: Path) -> None:
         assert len(after["nodes"]) == 2
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_a_context_file_that_was_named_must_exist(run: Run, tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.toml")
+    for command in (("status",), ("space", "list"), ("doctor",)):
+        said = run("--context", missing, *command, expect=ExitCode.USAGE).stderr
+        assert f"context file {missing} does not exist" in said.replace("\n", "")
+    assert "Usage" in run("--context", missing, "status", "--help").stdout

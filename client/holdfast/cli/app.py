@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from holdfast._context import Context, default_path
 from holdfast.cli import bench, daemons, doctor, kv, member, node, space, status, tenant, up
-from holdfast.cli.context_file import ContextFile, default_path
 from holdfast.cli.exit_codes import HELP as EXIT_CODES
 from holdfast.cli.options import (
     Address,
@@ -42,7 +42,7 @@ def shared_options(
     show_version: ShowVersion = False,
 ) -> None:
     """Puts together how commands reach the cluster."""
-    known = ContextFile.load(context_file or default_path())
+    known = Context.load(context_file or default_path())
     context.obj = Reach(
         address=known.address if address is None else address,
         tenant=known.tenant if tenant is None else tenant,
@@ -50,6 +50,7 @@ def shared_options(
         secret=known.secret if secret is None else secret,
         authority=known.authority if authority is None else authority,
         deadline_s=deadline,
+        context_path=context_file,
     )
 
 

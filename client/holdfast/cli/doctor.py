@@ -25,7 +25,9 @@ def doctor(
 
     Example: [bold]holdfast doctor[/]
     """
-    found = _examine(reach_of(context).address)
+    reach = reach_of(context)
+    reach.check_context()
+    found = _examine(reach.address)
     if as_json:
         print_json(
             [

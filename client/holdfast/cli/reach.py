@@ -9,6 +9,7 @@ import typer
 
 from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
+from holdfast._context import check_named
 from holdfast._credentials import load_api_key
 from holdfast._limits import Timeouts
 from holdfast._members import split_addresses
@@ -28,9 +29,18 @@ class Reach:
     secret: str
     authority: str
     deadline_s: float
+    context_path: Path | None
+    """The context file, if it was named."""
+
+    def check_context(self) -> None:
+        """Raises ConfigInvalid if the context file was named and does not exist. Not every command
+        needs one."""
+        if self.context_path is not None:
+            check_named(self.context_path)
 
     def admin(self) -> AdminClient:
         """Operators' calls. Raises ConfigInvalid when address or secret are not known."""
+        self.check_context()
         self._need("address", self.address)
         self._need("secret", self.secret)
         return AdminClient(
@@ -39,6 +49,7 @@ class Reach:
 
     def cluster(self, transport: Transport = "auto") -> Cluster:
         """A tenant's cluster object. Raises ConfigInvalid when something is not known."""
+        self.check_context()
         self._need("address", self.address)
         self._need("tenant", self.tenant)
         self._need("key", self.key)
