@@ -87,6 +87,10 @@ class AdminClient:
         """Gives a node's groups away; it goes on serving what it still holds."""
         return self._call(methods.DRAIN_NODE, self._node(node)).node
 
+    def undrain_node(self, node: int) -> pb.NodeInfo:
+        """Ends a drain: the node gets groups again."""
+        return self._call(methods.UNDRAIN_NODE, self._node(node)).node
+
     def remove_node(self, node: int, force: bool = False) -> pb.NodeInfo:
         """Takes a node off the map. force: also one that still holds blocks."""
         request = self._node(node)
@@ -109,7 +113,7 @@ class AdminClient:
         return self._call(methods.SPLIT_GROUPS, request).epoch
 
     def add_member(self, member: int, address: str) -> list[pb.MemberStatus]:
-        """Adds a metadata member, which was started to join."""
+        """Lets a metadata member in by hand, before it starts; one that is in gets `address`."""
         request = pb.MemberRequest(id=member, address=address)
         return list(self._call(methods.ADD_MEMBER, request).members)
 

@@ -29,7 +29,10 @@ def add(
     member: Member,
     address: Annotated[str, typer.Argument(help="host:port where it listens.")],
 ) -> None:
-    """Add a member that was started to join; it catches up first, then votes.
+    """Let a member in by hand, before it starts; it catches up first, then votes.
+
+    Seldom needed: one that is started with `cluster.join` is let in by itself. For a member that
+    is in already this renews its address.
 
     Example: [bold]holdfast member add 4 10.0.0.4:7300[/]
     """
