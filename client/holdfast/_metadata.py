@@ -14,6 +14,7 @@ import msgpack
 from google.protobuf.message import Message
 
 from holdfast._credentials import Credential
+from holdfast._fork_gate import GATE
 from holdfast._members import Members
 from holdfast._metadata_methods import Method, Reply
 from holdfast._tls import Tls
@@ -47,6 +48,8 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", 64 << 20),
+    # Streams are read by their reader's thread: gRPC's own would be inside it at every fork.
+    ("SingleThreadedUnaryStream", 1),
 )
 _BY_STATUS: dict[grpc.StatusCode, type[HoldfastError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
@@ -120,7 +123,8 @@ class MetadataClient:
         )
         headers = self._credential.headers(method.path, body)
         try:
-            call = start(body, timeout=timeout_s, metadata=headers)
+            with GATE.inside():
+                call = start(body, timeout=timeout_s, metadata=headers)
         except ValueError:  # gRPC's word for a channel that was closed since
             raise Closed(_CLOSED_MEANWHILE) from None
         return Watch(address, call)
@@ -131,8 +135,9 @@ class MetadataClient:
         with self._lock:
             channels = list(self._channels.values())
             self._channels.clear()
-        for channel in channels:
-            channel.close()
+        with GATE.inside():
+            for channel in channels:
+                channel.close()
 
     def _attempt(
         self, address: str, method: Method[Reply], request: Message, timeout_s: float
@@ -143,7 +148,8 @@ class MetadataClient:
         )
         headers = self._credential.headers(method.path, body)
         try:
-            return start(body, timeout=timeout_s, metadata=headers)
+            with GATE.inside():
+                return start(body, timeout=timeout_s, metadata=headers)
         except grpc.RpcError as error:
             raise public_error(error, address) from None
         except ValueError:
@@ -179,9 +185,10 @@ class MetadataClient:
             return channel
 
     def _open(self, address: str) -> grpc.Channel:
-        if self._tls is not None:
-            return grpc.secure_channel(address, self._tls, options=_OPTIONS)
-        return grpc.insecure_channel(address, options=_OPTIONS)
+        with GATE.inside():
+            if self._tls is not None:
+                return grpc.secure_channel(address, self._tls, options=_OPTIONS)
+            return grpc.insecure_channel(address, options=_OPTIONS)
 
 
 class _Stream(Protocol[Reply_co]):
@@ -199,12 +206,18 @@ class Watch(Iterator[Reply]):
         self.address = address
         self.cancelled = False
         self._call = call
+        GATE.add_stream(self, self.cancel)
 
     def __next__(self) -> Reply:
         try:
-            return next(self._call)
+            with GATE.inside():
+                return next(self._call)
         except grpc.RpcError as error:
+            GATE.remove_stream(self)
             raise public_error(error, self.address) from None
+        except StopIteration:
+            GATE.remove_stream(self)
+            raise
 
     def cancel(self) -> None:
         """Ends it; whoever iterates meets Closed."""

@@ -111,17 +111,27 @@ def test_a_child_connects_anew_although_the_parent_is_connected(
     run(
         local,
         """
-        parents = connect().space("forks", block_bytes=64, create=True)
-        parents.match([b"key"])
-        child = os.fork()
-        if child == 0:
-            with connect() as mine:
-                space = mine.space("forks", block_bytes=64, create=True)
-                region = space.allocate(64)
-                assert space.put([b"anew"], region.blocks()).kept == 1
-            sys.exit(0)
-        wait_child(child)
-        assert parents.match([b"anew"]) == 1
+        cluster = connect()
+        parents = cluster.space("forks", block_bytes=64, create=True)
+        ended = threading.Event()
+        def ask():
+            while not ended.is_set():
+                cluster.spaces()
+        asking = threading.Thread(target=ask)
+        asking.start()
+        for turn in range(10):
+            parents.match([b"key"])
+            child = os.fork()
+            if child == 0:
+                with connect() as mine:
+                    space = mine.space("forks", block_bytes=64, create=True)
+                    region = space.allocate(64)
+                    assert space.put([b"anew"], region.blocks()).kept == 1
+                os._exit(0)
+            wait_child(child)
+            assert parents.match([b"anew"]) == 1
+        ended.set()
+        asking.join()
         """,
     )
 
