@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, RenderableType
-from rich.table import Table
+
+from holdfast.cli.fitting_table import FittingTable
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -25,13 +26,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
 def rich_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = ""
 ) -> RenderableType:
-    """The table for a terminal; cells may carry markup."""
-    shown = Table(title=title or None, title_justify="left", header_style="bold")
-    for column in columns:
-        shown.add_column(column)
-    for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
-    return shown
+    """The table for a terminal, however narrow; cells may carry markup."""
+    return FittingTable(columns, list(rows), title)
 
 
 def plain(cell: object) -> str:
