@@ -13,7 +13,7 @@ from holdfast._status import Status
 _HIT = bytes([Status.HIT])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeyResults:
     """Per-key results of one call, in the order of its keys."""
 
@@ -42,12 +42,22 @@ class KeyResults:
         """bool[keys]: which keys have this status."""
         return np.equal(self.statuses, status)
 
+    def __repr__(self) -> str:
+        """Counts only, such as "GetResult(3 keys: 2 hit, 1 miss; absent 1)"."""
+        counts = [(status.name.lower(), self.count_of(status)) for status in Status]
+        told = ", ".join(f"{count} {name}" for name, count in counts if count)
+        why = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items() if count)
+        keys = "1 key" if len(self.raw) == 1 else f"{len(self.raw)} keys"
+        return (
+            f"{type(self).__name__}({keys}{': ' if told else ''}{told}{'; ' if why else ''}{why})"
+        )
+
     @property
     def _prefix(self) -> int:
         return len(self.raw) - len(self.raw.lstrip(_HIT))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ExistsResult(KeyResults):
     """Which keys are stored. Also a sequence of bool, one a key."""
 
@@ -78,7 +88,7 @@ class ExistsResult(KeyResults):
         return np.asarray(self.mask, dtype=dtype)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GetResult(KeyResults):
     """Which blocks were read. The segments of a key that is no hit hold undefined bytes."""
 
@@ -103,7 +113,7 @@ class GetResult(KeyResults):
         return self._prefix
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PutResult(KeyResults):
     """Which blocks are kept. A block without `STORED` or `PRESENT` must be counted as not kept."""
 
@@ -143,7 +153,7 @@ class PutResult(KeyResults):
         return self.kept == len(self.raw)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PinResult(KeyResults):
     """Which blocks are kept from eviction until the pin's time is over."""
 
@@ -158,7 +168,7 @@ class PinResult(KeyResults):
         return self.mask_of(Status.HIT)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DeleteResult(KeyResults):
     """Which blocks were removed."""
 
@@ -194,7 +204,7 @@ class BlockStat:
     space without one)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StatResult(KeyResults):
     """Facts about blocks."""
 

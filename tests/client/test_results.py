@@ -51,3 +51,17 @@ def test_statuses_equal_the_native_ones() -> None:
         if isinstance(value, int)
     }
     assert native == {status.name: status.value for status in Status}
+
+
+def test_a_result_shows_its_counts_and_reasons() -> None:
+    assert repr(holdfast.PutResult(raw(*[Status.STORED] * 16), {})) == (
+        "PutResult(16 keys: 16 stored)"
+    )
+    found = holdfast.GetResult(raw(Status.HIT, Status.MISS, Status.HIT), {"absent": 1})
+    assert repr(found) == str(found) == "GetResult(3 keys: 2 hit, 1 miss; absent 1)"
+    late = raw(Status.TIMED_OUT, Status.UNREACHABLE)
+    assert repr(holdfast.DeleteResult(late, {"timed_out": 1, "node_down": 1})) == (
+        "DeleteResult(2 keys: 1 timed_out, 1 unreachable; timed_out 1, node_down 1)"
+    )
+    assert repr(holdfast.ExistsResult(b"", {})) == "ExistsResult(0 keys)"
+    assert repr(holdfast.StatResult(raw(Status.MISS), {}, (None,))) == "StatResult(1 key: 1 miss)"
