@@ -11,6 +11,8 @@ import numpy.typing as npt
 from holdfast._status import Status
 
 _HIT = bytes([Status.HIT])
+_SHOWN = sorted(Status, key=lambda status: status is Status.MISS)
+"""The order in which a result shows its counts: misses last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,7 +46,7 @@ class KeyResults:
 
     def __repr__(self) -> str:
         """Counts only, such as "GetResult(3 keys: 2 hit, 1 miss; absent 1)"."""
-        counts = [(status.name.lower(), self.count_of(status)) for status in Status]
+        counts = [(status.name.lower(), self.count_of(status)) for status in _SHOWN]
         told = ", ".join(f"{count} {name}" for name, count in counts if count)
         why = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items() if count)
         keys = "1 key" if len(self.raw) == 1 else f"{len(self.raw)} keys"
