@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from holdfast_datanode.config import DataNodeConfig, split_address
+from holdfast_datanode.config import DataNodeConfig
 from holdfast_datanode.identity import DataDirectory, Identity
 from holdfast_datanode.machine_limits import check_memory, raise_descriptor_limit
 from holdfast_datanode.membership import Description, Membership
@@ -21,6 +21,7 @@ from holdfast_datanode.metrics import DataNodeCollector, MetricsServer
 from holdfast_datanode.native_factory import native_node
 from holdfast_datanode.peer_tickets import PeerTickets
 from holdfast_datanode.readiness import announce, announce_stop
+from holdfast_datanode.reservation import reserve_address
 from holdfast_datanode.view import View
 from holdfast_datanode.workers import (
     ExpireWorker,
@@ -125,16 +126,17 @@ class DataNode:
     ) -> tuple[Node, Identity]:
         """The native node, serving, and known to the cluster under its present address.
 
-        It is built with its id, which only the first join gives: a node without one joins with the
-        address that it is going to have, any other is reachable before it joins. A node that was
-        removed meanwhile is given another id, and is built once more.
+        It is built with its id, which only the first join gives: a node without one joins once it
+        has taken the address that it is going to serve at, any other is reachable before it joins.
+        A node that was removed meanwhile is given another id, and is built once more.
         """
         config = self._config
         listen = config.listen
         identity = membership.identity
         joined: Description | None = None
+        taken = parts.enter_context(ExitStack())
         if identity is None:
-            listen = _with_port(listen)
+            listen = reserve_address(taken, listen)
             joined = self._describe(incarnation, listen)
             identity = self._join(membership, joined)
         for _ in range(_BUILDS_MAX):
@@ -142,6 +144,7 @@ class DataNode:
             stop = parts.enter_context(ExitStack())
             stop.callback(node.stop, config.stop_deadline_ms)
             self._serve(node, listen)
+            taken.close()
             present = self._describe(incarnation, node.tcp_address)
             given = identity if present == joined else self._join(membership, present)
             if given == identity:
@@ -233,16 +236,3 @@ def _read(authority: Path | None) -> bytes | None:
         return None if authority is None else authority.read_bytes()
     except OSError as error:
         raise ConfigInvalid(f"members_authority {authority}: {error.strerror}") from error
-
-
-def _with_port(listen: str) -> str:
-    """`listen` with a port that is free now in the place of port 0."""
-    host, port = split_address(listen)
-    if port:
-        return listen
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, 0))
-        free = probe.getsockname()[1]
-    return f"[{host}]:{free}" if ":" in host else f"{host}:{free}"

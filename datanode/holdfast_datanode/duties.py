@@ -41,6 +41,8 @@ class Duties:
     """Groups of `pending` by the other node that may still hold them."""
     peers: dict[int, Node] = field(default_factory=dict)
     """The nodes that `moves` names."""
+    groups_first: int = 0
+    """How many groups it owns first; operators call these its groups."""
 
 
 def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
@@ -69,6 +71,7 @@ def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
         pending=frozenset(pending),
         moves=moves,
         peers={source.peer: map_.node(source.peer) for source in moves},
+        groups_first=int(mine[:, 0].sum()),
     )
 
 

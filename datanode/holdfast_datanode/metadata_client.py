@@ -20,7 +20,7 @@ from holdfast_kvstore.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from holdfast_kvstore.secret import NONCE_BYTES, Secret, body_digest, sign
+from holdfast_kvstore.secret import NONCE_BYTES, Secret, body_digest, naming_origin, sign
 from holdfast_proto import meta_pb2, meta_pb2_grpc
 
 SIGNATURE_KEY = "holdfast-signature"
@@ -181,7 +181,7 @@ class MetadataClient:
             except grpc.RpcError as error:
                 found = from_rpc_error(error, member)
             if not isinstance(found, _ASK_ANOTHER):
-                raise found
+                raise naming_origin(found, self._secret)
             redirected = self._turn_from(member, found)
             left_s = ends_at_s - self._monotonic_s()
             if left_s <= 0:

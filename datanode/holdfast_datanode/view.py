@@ -99,8 +99,9 @@ class View:
         _log.info(
             "map",
             epoch=duties.epoch,
-            groups=duties.group_count,
-            groups_owned=sum(byte.bit_count() for byte in duties.owned),
+            groups_in_all=duties.group_count,
+            groups=duties.groups_first,
+            copies=sum(byte.bit_count() for byte in duties.owned) - duties.groups_first,
             groups_to_take=len(duties.pending),
         )
         return duties

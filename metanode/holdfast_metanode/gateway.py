@@ -6,6 +6,7 @@ import asyncio
 
 from holdfast_kvstore.errors import HoldfastError, from_wire
 from holdfast_metanode.clock import Clock
+from holdfast_metanode.commands import LEVEL_OF
 from holdfast_metanode.raft.host import RaftHost
 from holdfast_metanode.raft.requests import (
     LeaderTransfer,
@@ -14,12 +15,9 @@ from holdfast_metanode.raft.requests import (
     Proposal,
     Read,
 )
-from holdfast_metanode.state.machine import LEVEL_MAX
 from holdfast_proto import command_pb2 as records
 
 _LOOK_S = 0.01
-LEVEL_OF_COMMANDS = LEVEL_MAX
-"""Cluster level that this build's commands need; all of them are of level 1 so far."""
 
 
 class Gateway:
@@ -47,7 +45,9 @@ class Gateway:
 
         Raises also what the operation itself was refused with.
         """
-        command.version = LEVEL_OF_COMMANDS
+        operation = command.WhichOneof("operation")
+        assert operation is not None, "a command has an operation"
+        command.version = LEVEL_OF[operation]
         command.client_id = client_id
         command.sequence = sequence
         command.stamped_at_ms = self._clock.unix_ms()

@@ -167,17 +167,32 @@ def test_a_configuration_that_does_not_hold_is_named(tmp_path: Path) -> None:
     assert "arena_mib: Input should be greater than or equal to 1" in words
 
 
+def test_a_node_whose_address_is_in_use_does_not_join(rig: ProcessRig, tmp_path: Path) -> None:
+    text = rig.local.data_nodes[0].config_path.read_text()
+    dropped = ("data_dir", "unix_path", "host")
+    lines = [line for line in text.splitlines() if not line.startswith(dropped)]
+    config = tmp_path / "node.toml"
+    config.write_text('data_directory = "state"\n' + "\n".join(lines))
+    status, words = run_to_its_end(config)
+    assert status == 1
+    assert "cannot listen at 127.0.0.1:" in words
+    assert len(rig.local.admin.list_nodes().nodes) == 2
+
+
 def test_a_node_with_another_secret_is_refused(rig: ProcessRig, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("not the secret of this cluster")
     text = rig.local.data_nodes[0].config_path.read_text()
-    lines = [line for line in text.splitlines() if not line.startswith(("data_dir", "secret"))]
+    dropped = ("data_dir", "secret", "listen")
+    lines = [line for line in text.splitlines() if not line.startswith(dropped)]
     config = tmp_path / "node.toml"
     config.write_text(
-        f'data_directory = "state"\nsecret = "file:{tmp_path}/secret"\n' + "\n".join(lines)
+        f'data_directory = "state"\nsecret = "file:{tmp_path}/secret"\n'
+        + 'listen = "127.0.0.1:0"\n'
+        + "\n".join(lines)
     )
     status, words = run_to_its_end(config)
     assert status == 1
-    assert "secret" in words
+    assert f"the secret from file:{tmp_path}/secret is not this cluster's" in words
 
 
 def test_a_node_without_a_cluster_gives_up(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from holdfast_kvstore.cluster_map import ClusterMap
 from holdfast_kvstore.errors import HoldfastError, from_wire
 from holdfast_metanode.api_keys import hash_key
-from holdfast_metanode.state.machine import Applied, StateMachine
+from holdfast_metanode.state.machine import LEVEL_MAX, Applied, StateMachine
 from holdfast_metanode.store import MemoryStore, Store
 from holdfast_proto import command_pb2 as records
 
@@ -31,7 +31,9 @@ class MachineRig:
                     signing_key=b"s" * 32,
                     group_count=groups,
                     width=width,
-                    members=[records.RegisterMember(id=1, address="127.0.0.1:1", level_max=1)],
+                    members=[
+                        records.RegisterMember(id=1, address="127.0.0.1:1", level_max=LEVEL_MAX)
+                    ],
                 )
             )
 
@@ -57,10 +59,10 @@ class MachineRig:
             raise from_wire(failure.code, failure.message, failure.details)
         return result
 
-    def refusal(self, **operation: Any) -> HoldfastError:
+    def refusal(self, version: int = 1, **operation: Any) -> HoldfastError:
         """The error of a command that must be refused."""
         try:
-            self.apply(**operation)
+            self.apply(version=version, **operation)
         except HoldfastError as error:
             return error
         raise AssertionError("the command was not refused")

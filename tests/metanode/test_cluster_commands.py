@@ -45,6 +45,7 @@ def test_command_of_a_higher_level_is_not_active() -> None:
 
 def test_level_rises_once_every_member_supports_it() -> None:
     rig = MachineRig()
+    rig.apply(register_member=records.RegisterMember(id=1, address="127.0.0.1:1", level_max=1))
     behind = rig.refusal(raise_level=records.RaiseLevel(level=2))
     assert isinstance(behind, FailedPrecondition)
     register = records.RegisterMember(id=1, address="127.0.0.1:1", level_max=2)

@@ -16,6 +16,7 @@ from holdfast_kvstore.errors import (
     NotFound,
     StaleEpoch,
 )
+from holdfast_metanode.services.node_checks import check_drain
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
 from tests.metanode.rig import MachineRig
@@ -163,6 +164,64 @@ def test_drain_ends_with_a_node_that_holds_nothing() -> None:
     rig.apply(remove_node=records.RemoveNode(node=2))
     assert [node.id for node in rig.map().nodes] == [1, 3]
     assert all(len(rig.map().owners_of(group)) == 2 for group in range(32))
+
+
+def test_an_undrained_node_gets_groups_again() -> None:
+    rig = MachineRig(groups=32)
+    for _ in range(3):
+        set_state(rig, rig.join(), NodeState.UP)
+    rig.place()
+    finish_moves(rig, {node.id: 1 for node in rig.map().nodes})
+    undrain = records.UndrainNode(node=2)
+    early = rig.refusal(version=2, undrain_node=undrain)
+    assert isinstance(early, FailedPrecondition)
+    assert "needs cluster level 2, the cluster is at 1" in early.message
+    # A member that logged it without its level would be the only one that knows it.
+    assert isinstance(rig.refusal(undrain_node=undrain), FailedPrecondition)
+    rig.apply(raise_level=records.RaiseLevel(level=2))
+    rig.apply(drain_node=records.DrainNode(node=2))
+    rig.place()
+    assert rig.map().groups_of(2).size == 0
+    rig.apply(version=2, undrain_node=undrain)
+    assert rig.map().node(2).state is NodeState.UP
+    rig.place()
+    check_moves(rig)
+    assert np.ptp(rig.map().loads()[0]) <= 1
+    finish_moves(rig, {node.id: 1 for node in rig.map().nodes})
+    assert rig.map().moving_groups == 0
+    epoch = rig.map().epoch
+    rig.apply(version=2, undrain_node=undrain)
+    assert rig.map().epoch == epoch
+    set_state(rig, 2, NodeState.DOWN)
+    set_state(rig, 2, NodeState.OUT)
+    assert isinstance(rig.refusal(version=2, undrain_node=undrain), FailedPrecondition)
+
+
+def test_a_refused_removal_counts_as_status_does_and_names_the_option() -> None:
+    rig = MachineRig(groups=32)
+    for _ in range(2):
+        rig.join()
+    rig.place()
+    finish_moves(rig, {1: 1, 2: 1})
+    refused = rig.refusal(remove_node=records.RemoveNode(node=1))
+    assert "still has 16 groups, copies of 16 others and 0 to hand over" in refused.message
+    assert "--force" in refused.message
+
+
+def test_a_node_is_drained_only_when_another_one_serves() -> None:
+    rig = MachineRig(groups=32)
+    for _ in range(3):
+        set_state(rig, rig.join(), NodeState.UP)
+    check_drain(rig.map(), 1)
+    rig.apply(set_weight=records.SetWeight(node=2, weight=0))
+    check_drain(rig.map(), 1)
+    set_state(rig, 3, NodeState.DOWN)
+    with pytest.raises(FailedPrecondition, match=r"node 2 is up with weight 0, node 3 is down"):
+        check_drain(rig.map(), 1)
+    rig.apply(drain_node=records.DrainNode(node=1))
+    check_drain(rig.map(), 1)
+    with pytest.raises(NotFound):
+        check_drain(rig.map(), 9)
 
 
 def test_last_owner_is_not_drained() -> None:

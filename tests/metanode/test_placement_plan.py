@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from holdfast_kvstore.cluster_map import NodeState
 from holdfast_metanode.planner.placement_plan import PlacementPlanner
 from holdfast_proto import command_pb2 as records
+from holdfast_proto import meta_pb2 as meta
 from tests.metanode.rig import MachineRig
+
+
+def set_state(rig: MachineRig, node: int, state: NodeState) -> None:
+    command = records.SetNodeState(
+        node=node,
+        incarnation=rig.map().node(node).incarnation,
+        state=meta.NodeState.ValueType(state),
+    )
+    rig.apply(set_node_state=command)
+
+
+def join(rig: MachineRig, *, serves: bool = True) -> int:
+    node = rig.join()
+    if serves:
+        set_state(rig, node, NodeState.UP)
+    return node
 
 
 def install(rig: MachineRig, planner: PlacementPlanner) -> bool:
@@ -24,13 +42,13 @@ def install(rig: MachineRig, planner: PlacementPlanner) -> bool:
 
 def test_first_node_at_once_others_when_joins_have_settled() -> None:
     rig, planner = MachineRig(), PlacementPlanner(250)
-    rig.join()
+    join(rig)
     assert planner.is_due(rig.map(), 0)
     assert install(rig, planner)
     assert not planner.is_due(rig.map(), 1)
-    rig.join()
+    join(rig)
     assert not planner.is_due(rig.map(), 100)
-    rig.join()
+    join(rig)
     assert not planner.is_due(rig.map(), 349)
     assert not planner.is_due(rig.map(), 598)
     assert planner.is_due(rig.map(), 599)
@@ -40,7 +58,7 @@ def test_first_node_at_once_others_when_joins_have_settled() -> None:
 
 def test_what_moves_nothing_plans_nothing() -> None:
     rig, planner = MachineRig(), PlacementPlanner(0)
-    rig.join(), rig.join()
+    join(rig), join(rig)
     assert install(rig, planner)
     rig.join(incarnation=5, node_id=1, host="host-2")
     rig.apply(split_groups=records.SplitGroups(factor=1))
@@ -53,9 +71,68 @@ def test_what_moves_nothing_plans_nothing() -> None:
 
 def test_new_leader_looks_once_and_finds_nothing_to_do() -> None:
     rig, planner = MachineRig(), PlacementPlanner(0)
-    rig.join(), rig.join()
+    join(rig), join(rig)
     assert install(rig, planner)
     planner.forget()
     assert planner.is_due(rig.map(), 0)
     assert not install(rig, planner)
     assert not planner.is_due(rig.map(), 0)
+
+
+def test_a_node_that_has_not_served_yet_gets_no_groups() -> None:
+    rig, planner = MachineRig(), PlacementPlanner(0)
+    first = join(rig, serves=False)
+    assert planner.is_due(rig.map(), 0)
+    assert not install(rig, planner)
+    set_state(rig, first, NodeState.UP)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    ghost = join(rig, serves=False)
+    assert not planner.is_due(rig.map(), 0)
+    third = join(rig)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    assert rig.map().groups_of(ghost).size == 0
+    assert rig.map().groups_of(third).size == rig.map().group_count
+    set_state(rig, ghost, NodeState.UP)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    assert np.ptp(rig.map().loads()[0]) <= 1
+
+
+def test_going_down_and_up_moves_nothing() -> None:
+    rig, planner = MachineRig(), PlacementPlanner(0)
+    nodes = [join(rig) for _ in range(3)]
+    assert install(rig, planner)
+    for state in (NodeState.DOWN, NodeState.UP):
+        set_state(rig, nodes[0], state)
+        assert not planner.is_due(rig.map(), 0)
+    set_state(rig, nodes[0], NodeState.DOWN)
+    planner.forget()
+    assert planner.is_due(rig.map(), 0)
+    assert not install(rig, planner)
+
+
+def test_nothing_moves_to_a_node_that_is_down_until_it_is_back() -> None:
+    rig, planner = MachineRig(groups=60, width=3), PlacementPlanner(0)
+    nodes = [join(rig) for _ in range(5)]
+    assert install(rig, planner)
+    silent, drained = nodes[0], nodes[1]
+    set_state(rig, silent, NodeState.DOWN)
+    before = rig.map()
+    rig.apply(drain_node=records.DrainNode(node=drained))
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    after = rig.map()
+    assert after.groups_of(drained).size == 0
+    for copies in (1, 2, 3):
+        had = set(before.groups_of(silent, copies).tolist())
+        assert set(after.groups_of(silent, copies).tolist()) <= had
+    assert all(len(set(after.owners_of(group))) == 3 for group in range(60))
+    with rig.machine.view() as view:
+        assert not any(silent in move.pending for _, move in view.moves())
+    assert not planner.is_due(rig.map(), 0)
+    set_state(rig, silent, NodeState.UP)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    assert np.ptp([rig.map().groups_of(node, 1).size for node in nodes if node != drained]) <= 1

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.output import table
+from holdfast.cli.output import say, table
 from holdfast.cli.reach import reach_of
 from holdfast.cli.status import MEMBER_COLUMNS, member_rows
 from holdfast_proto import meta_pb2 as pb
@@ -58,6 +58,17 @@ def transfer(context: typer.Context, member: Member) -> None:
     """
     with reach_of(context).admin() as admin:
         _show(admin.transfer_leader(member))
+
+
+@app.command("raise-level")
+def raise_level(context: typer.Context) -> None:
+    """Activate what the newest build brings, once every member runs it. There is no way back.
+
+    Example: [bold]holdfast member raise-level[/]
+    """
+    with reach_of(context).admin() as admin:
+        found = admin.raise_level(admin.status().level_max)
+    say(f"the cluster is at level {found.level}")
 
 
 def _show(members: Sequence[pb.MemberStatus]) -> None:

@@ -171,6 +171,9 @@ class LocalCluster:
         for daemon in self.members:
             daemon.start()
         wait_for("election of a metadata leader", self._has_leader, START_DEADLINE_S)
+        found = self.admin.status()
+        if found.level < found.level_max:  # started here before by an older build
+            self.admin.raise_level(found.level_max)
 
     def _daemon(self, name: str, module: str, config: Path) -> DaemonProcess:
         return DaemonProcess(name, module, config, self._files.path / f"{name}.log")

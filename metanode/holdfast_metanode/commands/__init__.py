@@ -29,6 +29,7 @@ from holdfast_metanode.commands import (
     set_signing_key,
     set_weight,
     split_groups,
+    undrain_node,
 )
 from holdfast_metanode.state.change import Change
 from holdfast_proto import command_pb2 as records
@@ -44,6 +45,7 @@ OPERATIONS: dict[str, Callable[[Change, Any], records.Result]] = {
     "join_node": join_node.apply,
     "set_node_state": set_node_state.apply,
     "drain_node": drain_node.apply,
+    "undrain_node": undrain_node.apply,
     "remove_node": remove_node.apply,
     "set_weight": set_weight.apply,
     "set_placement": set_placement.apply,
@@ -55,3 +57,6 @@ OPERATIONS: dict[str, Callable[[Change, Any], records.Result]] = {
     "forget_member": forget_member.apply,
 }
 """By the name of the field of `Command.operation`."""
+
+LEVEL_OF = dict.fromkeys(OPERATIONS, 1) | {"undrain_node": 2}
+"""Cluster level from which on an operation may be logged: every member knows it then."""

@@ -17,12 +17,15 @@ def apply(change: Change, operation: records.RemoveNode) -> records.Result:
     """Raises NotFound, and FailedPrecondition for one that still holds blocks unless forced."""
     before = change.map()
     node = before.node(operation.node)
-    held = before.groups_left_on(node.id).size + before.groups_of(node.id).size
-    idle = node.state is NodeState.OUT or (node.state is NodeState.DRAINING and held == 0)
+    first, owned = before.groups_of(node.id, 1).size, before.groups_of(node.id).size
+    left = before.groups_left_on(node.id).size
+    is_empty = owned == 0 and left == 0
+    idle = node.state is NodeState.OUT or (node.state is NodeState.DRAINING and is_empty)
     if not idle and not operation.force:
         raise FailedPrecondition(
-            f"node {node.id} is {node.state.name.lower()} and still has {held} groups: drain it "
-            "and wait until it holds nothing, or force the removal and lose what only it holds"
+            f"node {node.id} is {node.state.name.lower()} and still has {first} groups, copies of "
+            f"{owned - first} others and {left} to hand over: drain it and wait until it holds "
+            "nothing, or remove it with --force and lose what only it holds"
         )
     after = settle(change, _without(before, node.id))
     change.put_map(after)

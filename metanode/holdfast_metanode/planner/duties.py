@@ -74,7 +74,10 @@ class LeaderDuties:
             )
         )
         await self._member.gateway.propose(command)
-        _LOG.info("cluster founded", groups=cluster.group_count)
+        # Founding members are of one build: nobody is behind its newest level.
+        raised = records.RaiseLevel(level=LEVEL_MAX)
+        await self._member.gateway.propose(records.Command(raise_level=raised))
+        _LOG.info("cluster founded", groups=cluster.group_count, level=LEVEL_MAX)
 
     async def _register(self) -> None:
         """Keeps the leader's own address right; the others register through the leader."""

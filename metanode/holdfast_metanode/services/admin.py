@@ -9,6 +9,7 @@ from holdfast_kvstore.errors import InvalidArgument
 from holdfast_metanode import api_keys
 from holdfast_metanode.membership import add_member, remove_member, transfer_leader
 from holdfast_metanode.services.member_context import MemberContext
+from holdfast_metanode.services.node_checks import check_drain
 from holdfast_metanode.services.node_info import member_statuses, node_info, node_infos
 from holdfast_metanode.state.machine import LEVEL_MAX
 from holdfast_metanode.state.view import tenant_info
@@ -104,7 +105,14 @@ class AdminService(AdminServicer):
         )
 
     async def DrainNode(self, request: meta.NodeRequest, context: Any) -> meta.NodeReply:
+        self._member.require_leader()
+        with self._member.machine.view() as view:
+            check_drain(view.map(), request.node)
         command = records.Command(drain_node=records.DrainNode(node=request.node))
+        return await self._change_node(command, request)
+
+    async def UndrainNode(self, request: meta.NodeRequest, context: Any) -> meta.NodeReply:
+        command = records.Command(undrain_node=records.UndrainNode(node=request.node))
         return await self._change_node(command, request)
 
     async def RemoveNode(self, request: meta.NodeRequest, context: Any) -> meta.NodeReply:

@@ -39,8 +39,8 @@ TENANT_CALLER: ContextVar[tuple[str, str]] = ContextVar("tenant_caller")
 _ACTS = {
     "Tenancy": {"OpenSpace", "DeleteSpace"},
     "Admin": {
-        "CreateTenant", "DeleteTenant", "RotateKey", "RevokeOldKeys", "DrainNode", "RemoveNode",
-        "SetNodeWeight", "SplitGroups", "AddMember", "RemoveMember", "TransferLeader",
+        "CreateTenant", "DeleteTenant", "RotateKey", "RevokeOldKeys", "DrainNode", "UndrainNode",
+        "RemoveNode", "SetNodeWeight", "SplitGroups", "AddMember", "RemoveMember", "TransferLeader",
         "RaiseLevel",
     },
     "Membership": {"Join", "Leave"},

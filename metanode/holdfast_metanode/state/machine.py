@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from holdfast_kvstore.errors import FailedPrecondition, HoldfastError, VersionSkew, to_wire
-from holdfast_metanode.commands import OPERATIONS
+from holdfast_metanode.commands import LEVEL_OF, OPERATIONS
 from holdfast_metanode.state import tables
 from holdfast_metanode.state.change import Change
 from holdfast_metanode.state.sessions import Sessions
@@ -15,7 +15,7 @@ from holdfast_metanode.state.view import MapCache, StateView
 from holdfast_metanode.store.seam import Checkpoint, Store, Writer
 from holdfast_proto import command_pb2 as records
 
-LEVEL_MAX = 1
+LEVEL_MAX = max(LEVEL_OF.values())
 """Highest cluster level that this build supports; commands carry the level that they need."""
 
 
@@ -132,10 +132,11 @@ class StateMachine:
         try:
             if name != "bootstrap_cluster":
                 level = change.cluster().level
-                if command.version > level:
+                needed = max(command.version, LEVEL_OF[name])
+                if needed > level:
                     raise FailedPrecondition(
-                        f"{name} needs cluster level {command.version}, the cluster is at "
-                        f"{level}: raise it once every member is upgraded"
+                        f"{name} needs cluster level {needed}, the cluster is at {level}: raise "
+                        "it once every member is upgraded (holdfast member raise-level)"
                     )
             result = OPERATIONS[name](change, getattr(command, name))
         except HoldfastError as error:
