@@ -12,8 +12,9 @@ from holdfast._credentials import ClusterCredential
 from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import Method, Reply
 from holdfast._tls import Tls
+from holdfast.errors import Unauthenticated
 from holdfast_kvstore.policies import TIMES
-from holdfast_kvstore.secret import Secret
+from holdfast_kvstore.secret import Secret, naming_origin
 from holdfast_proto import meta_pb2 as pb
 
 DEADLINE_S = TIMES.metadata_deadline_ms / 1000
@@ -32,6 +33,7 @@ class AdminClient:
         deadline_s: float = DEADLINE_S,
         tls: Tls | None = None,
     ) -> None:
+        self._secret = secret
         self._metadata = MetadataClient(addresses, ClusterCredential(secret), tls)
         self._deadline_s = deadline_s
 
@@ -134,7 +136,10 @@ class AdminClient:
         self._metadata.close()
 
     def _call(self, method: Method[Reply], request: Message) -> Reply:
-        return self._metadata.call(method, request, self._deadline_s)
+        try:
+            return self._metadata.call(method, request, self._deadline_s)
+        except Unauthenticated as error:
+            raise naming_origin(error, self._secret) from error
 
     def _tenant(self, name: str) -> pb.TenantRequest:
         return pb.TenantRequest(

@@ -16,7 +16,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast_kvstore.errors import Busy, ConfigInvalid, InvalidArgument, Unauthenticated
+from holdfast_kvstore.errors import (
+    Busy,
+    ConfigInvalid,
+    HoldfastError,
+    InvalidArgument,
+    Unauthenticated,
+)
 from holdfast_kvstore.policies import TIMES
 
 SECRET_BYTES_MIN = 16
@@ -25,6 +31,7 @@ SECRET_BYTES_MAX = 4_096
 """Longest secret that is accepted."""
 NONCE_BYTES = 16
 """Bytes of a nonce; drawn at random for each request."""
+_REASON = "secret"
 _CONTEXT = b"holdfast request credential v1"
 _FORM = re.compile(r"v1:(0|[1-9][0-9]{0,18}):([0-9a-f]{32}):([0-9a-f]{64})\Z")
 
@@ -32,15 +39,17 @@ _FORM = re.compile(r"v1:(0|[1-9][0-9]{0,18}):([0-9a-f]{32}):([0-9a-f]{64})\Z")
 class Secret:
     """Bytes that must not reach a log: neither `repr` nor `str` shows them."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "origin")
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, origin: str = "") -> None:
         if not SECRET_BYTES_MIN <= len(value) <= SECRET_BYTES_MAX:
             raise ConfigInvalid(
                 f"secret has {len(value)} bytes, it must have {SECRET_BYTES_MIN} to "
                 f"{SECRET_BYTES_MAX}"
             )
         self._value = bytes(value)
+        self.origin = origin
+        """Where it was read: "file:PATH" or "env:NAME"; empty where that is not known."""
 
     def reveal(self) -> bytes:
         """The bytes. Name them nowhere."""
@@ -85,7 +94,7 @@ def load_secret(reference: str, environment: Mapping[str, str] = os.environ) -> 
 
 def _checked(reference: str, value: bytes) -> Secret:
     try:
-        return Secret(value)
+        return Secret(value, reference)
     except ConfigInvalid as error:
         raise ConfigInvalid(f"{reference}: {error.message}") from None
 
@@ -149,6 +158,17 @@ def sign(secret: Secret, method: str, digest: bytes, now_s: int, nonce: bytes) -
     return f"v1:{now_s}:{nonce.hex()}:{_code(secret, method, digest, now_s, nonce)}"
 
 
+def naming_origin(error: HoldfastError, secret: Secret) -> HoldfastError:
+    """`error` as the caller is to read it: a refused secret is named by where it was read."""
+    if error.details.get("reason") != _REASON or not secret.origin:
+        return error
+    return Unauthenticated(
+        f"the secret from {secret.origin} is not this cluster's: use the one that its metadata "
+        "members were started with",
+        reason=_REASON,
+    )
+
+
 def verify(
     secret: Secret,
     credential: str,
@@ -170,7 +190,11 @@ def verify(
     if signed_at_s >= 2**63 or not hmac.compare_digest(
         found[3], _code(secret, method, digest, signed_at_s, nonce)
     ):
-        raise Unauthenticated("request's credential was made with another secret or request")
+        raise Unauthenticated(
+            "the secret that this request was signed with is not this cluster's (or the request "
+            "was changed on its way)",
+            reason=_REASON,
+        )
     if abs(now_s - signed_at_s) > skew_s:
         raise Unauthenticated(
             f"request's credential is of {signed_at_s} s, the clock here says {now_s} s: more than "
