@@ -7,6 +7,7 @@ import typer
 from holdfast._context import Context, default_path
 from holdfast.cli import bench, daemons, doctor, kv, member, node, space, status, tenant, up
 from holdfast.cli.exit_codes import HELP as EXIT_CODES
+from holdfast.cli.help_text import join_paragraphs
 from holdfast.cli.options import (
     Address,
     Authority,
@@ -65,3 +66,4 @@ app.add_typer(node.app, name="node")
 app.add_typer(member.app, name="member")
 app.add_typer(kv.app, name="kv")
 app.add_typer(bench.app, name="bench")
+join_paragraphs(app)

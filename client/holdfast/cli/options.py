@@ -47,8 +47,9 @@ ContextPath = Annotated[
     typer.Option(
         "--context",
         envvar="HOLDFAST_CONTEXT",
-        help="File with the defaults of the options above.",
-        show_default="~/.config/holdfast/context.toml",
+        help="File with the defaults of the options above; without it context.toml in "
+        "~/.config/holdfast.",
+        show_default=False,
     ),
 ]
 Deadline = Annotated[

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from holdfast._context import default_path
+from holdfast.cli.checks.local_layout import changes_of, check_arenas
 from holdfast.cli.context_file import ContextFile
 from holdfast.cli.output import err, say
 from holdfast.cli.reach import reach_of
@@ -38,7 +39,8 @@ def up(
     context: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write the context file.", show_default="~/.config/holdfast/context.toml"
+            help="Where to write the context file; without it context.toml in ~/.config/holdfast.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -52,6 +54,9 @@ def up(
     layout = LocalLayout(
         data_nodes=data_nodes, metadata_nodes=metadata_nodes, arena_mib=arena_mib, tenant=tenant
     )
+    check_arenas(layout)
+    for change in changes_of(layout, data):
+        say(change)
     cluster = LocalCluster(layout, data)
     cluster.start(report=say)
     # From here on both signals end the wait below; before, they end this process, and the

@@ -17,9 +17,14 @@ _GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _HUGE = Path("/sys/kernel/mm/transparent_hugepage")
 
 
+def available_bytes() -> int:
+    """Memory that programs can still have; 0 where the kernel does not say."""
+    return _meminfo().get("MemAvailable", 0)
+
+
 def check_memory() -> list[Finding]:
     """Free memory, the limit of the control group, sealed memory."""
-    free = _meminfo().get("MemAvailable", 0)
+    free = available_bytes()
     found = [
         fine("memory", f"{human_bytes(free)} free")
         if free >= FREE_BYTES_MIN
