@@ -12,7 +12,7 @@ from holdfast._credentials import ClusterCredential
 from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import Method, Reply
 from holdfast._tls import Tls
-from holdfast.errors import Unauthenticated
+from holdfast.errors import FailedPrecondition, Unauthenticated
 from holdfast_kvstore.policies import TIMES
 from holdfast_kvstore.secret import Secret, naming_origin
 from holdfast_proto import meta_pb2 as pb
@@ -120,8 +120,17 @@ class AdminClient:
         return list(self._call(methods.ADD_MEMBER, request).members)
 
     def remove_member(self, member: int) -> list[pb.MemberStatus]:
-        """Removes a metadata member."""
-        return list(self._call(methods.REMOVE_MEMBER, pb.MemberRequest(id=member)).members)
+        """Removes a metadata member. Raises FailedPrecondition for the leader and the only one."""
+        try:
+            return list(self._call(methods.REMOVE_MEMBER, pb.MemberRequest(id=member)).members)
+        except FailedPrecondition:
+            if [present.id for present in self.status().members] != [member]:
+                raise
+            raise FailedPrecondition(
+                f"member {member} is the only metadata member and holds all metadata: let another "
+                "one in first (`cluster.join` in its configuration), transfer leadership to it, "
+                "then remove this one"
+            ) from None
 
     def transfer_leader(self, member: int) -> list[pb.MemberStatus]:
         """Hands leadership over."""

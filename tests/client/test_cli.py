@@ -351,3 +351,20 @@ def test_a_context_file_that_was_named_must_exist(run: Run, tmp_path: Path) -> N
         said = run("--context", missing, *command, expect=ExitCode.USAGE).stderr
         assert f"context file {missing} does not exist" in said.replace("\n", "")
     assert "Usage" in run("--context", missing, "status", "--help").stdout
+
+
+def test_what_is_missing_is_named_with_what_to_do(run: Run) -> None:
+    absent = run("kv", "put", "cli-none", "words", stdin="words", expect=ExitCode.NOT_FOUND)
+    assert "--block-bytes" in absent.stderr
+    run("kv", "put", "cli-some", "words", "--block-bytes", "64", stdin="words")
+    nothing = run("kv", "get", "cli-some", "nope", expect=ExitCode.NOT_FOUND)
+    assert "nothing is stored under 'nope'" in nothing.stderr
+    alone = run("member", "remove", "1", expect=ExitCode.FAILED).stderr
+    assert "only metadata member" in alone
+
+
+@pytest.mark.slow
+def test_a_benchmark_whose_set_does_not_fit_says_so(run: Run) -> None:
+    some = ("bench", "kv", "--seconds", "0.1", "--block-kib", "1024")
+    assert "does not fit" in run(*some, "--mib", "768").stderr
+    assert "does not fit" not in run(*some, "--mib", "32").stderr

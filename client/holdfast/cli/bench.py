@@ -74,10 +74,23 @@ class _Measurement:
         """One row a call; cells of the table's columns."""
         err.print(f"writing {self._blocks} blocks of {self._space.block_bytes} bytes")
         rows = [self._row("put", self._space.block_bytes, self._put())]
+        self._warn_if_it_does_not_fit()
         rows.append(self._row("get", self._space.block_bytes, self._repeat(self._get)))
         rows.append(self._row("exists", 0, self._repeat(self._exists)))
         self._region.close()
         return rows
+
+    def _warn_if_it_does_not_fit(self) -> None:
+        starts = range(0, self._blocks, EXISTS_BATCH)
+        stored = sum(
+            self._space.exists(self._keys[first : first + EXISTS_BATCH]).count for first in starts
+        )
+        if stored < self._blocks:
+            err.print(
+                f"the set does not fit: {stored} of its {self._blocks} blocks are still stored, so "
+                "that get misses the others; choose a smaller --mib, or see `holdfast status` for "
+                "the room there is",
+            )
 
     def _put(self) -> list[tuple[float, int, int]]:
         calls = []

@@ -14,6 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 from rich.progress import Progress
 
+from holdfast._cluster import Cluster
 from holdfast._space import Space
 from holdfast.cli.output import err, human_bytes, table
 from holdfast.cli.reach import reach_of
@@ -44,8 +45,7 @@ def put(
     Example: [bold]holdfast kv put scratch notes notes.txt --block-bytes 65536[/]
     """
     with _seekable(file) as content, reach_of(context).cluster() as cluster:
-        create = block_bytes is not None
-        stored_file = StoredFile(cluster.space(space, block_bytes=block_bytes, create=create), name)
+        stored_file = StoredFile(_opened(cluster, space, block_bytes), name)
         blocks = stored_file.blocks_of(content.seek(0, os.SEEK_END))
         done = None
         with _progress() as progress:
@@ -133,6 +133,17 @@ def delete(context: typer.Context, space: SpaceName, name: Name) -> None:
     if deleted == 0:
         raise NotFound(f"nothing of {name!r} is stored in space {space!r}")
     err.print(f"{deleted} blocks removed")
+
+
+def _opened(cluster: Cluster, name: str, block_bytes: int | None) -> Space:
+    """The space to put into; made if it is missing and the size of its blocks is given."""
+    try:
+        return cluster.space(name, block_bytes=block_bytes, create=block_bytes is not None)
+    except NotFound:
+        raise NotFound(
+            f"space {name!r} does not exist: create it with this put by --block-bytes 65536, say, "
+            f"or before by `holdfast space create {name} --block-bytes ...`"
+        ) from None
 
 
 def _stat_rows(space: Space, name: str) -> list[tuple[object, ...]]:

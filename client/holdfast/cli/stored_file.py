@@ -157,6 +157,10 @@ class StoredFile:
     ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         result = self._space.get(self.keys(first, count), region.blocks(indices=range(count)))
         if not result.all_hit:
+            if first == 0 and set(result.reasons) == {"absent"}:
+                raise NotFound(
+                    f"nothing is stored under {self._name!r} in space {self._space.name!r}"
+                )
             missing = first + result.prefix
             why = ", ".join(f"{reason} ({n})" for reason, n in result.reasons.items()) or "absent"
             raise NotFound(f"block {missing} of {self._name!r} was not served: {why}")
