@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import Unavailable
+from holdfast.cli.drain import DrainLines, left_on, waits_for
+from holdfast.cli.exit_codes import ExitCode
+from holdfast.errors import FailedPrecondition, Unavailable
 from holdfast.local_cluster.daemon_process import DaemonProcess
 from holdfast.local_cluster.supervisor import EXIT_REMOVED, RESTARTS_MAX, Supervisor
 from holdfast.local_cluster.waiting import wait_for
+from holdfast_proto import meta_pb2 as pb
 
 START_S = 60.0
 
@@ -96,6 +99,53 @@ def test_a_removed_node_ends_alone_and_is_a_new_one_after_a_restart(tmp_path: Pa
         assert list(nodes) == [2, 3]
         assert all(node["groups"] > 0 for node in nodes.values())
     assert len(list(line.data.glob("data-*/state/identity-removed-1.json"))) == 1
+
+
+@pytest.mark.process
+@pytest.mark.timeout(240)
+def test_a_drain_is_told_refused_and_undone(tmp_path: Path) -> None:
+    line = CommandLine(tmp_path)
+    with line.up():
+        nodes = line.nodes()
+        # The folder's name and the id agree in a new cluster.
+        assert {node["host"]: key for key, node in nodes.items()} == {"data-1": 1, "data-2": 2}
+        assert "draining node 1: " in line.run("node", "drain", "1")
+        refused = line.run("node", "drain", "2", status=ExitCode.FAILED)
+        assert "no other data node could take its blocks now (node 1 is draining)" in refused
+        line.run("node", "undrain", "1")
+        wait_for("groups on node 1", lambda: line.nodes()[1]["groups"] > 0, START_S)
+        refused = line.run("node", "remove", "1", status=ExitCode.FAILED)
+        assert "--force" in refused
+        (tmp_path / "wrong").write_text("not the secret of this cluster\n")
+        wrong = f"file:{tmp_path}/wrong"
+        refused = line.run("--secret", wrong, "node", "list", status=ExitCode.REFUSED)
+        assert f"the secret from {wrong} is not this cluster's" in refused
+
+
+def test_a_drain_is_told_in_lines_when_something_changed_and_not_too_often() -> None:
+    lines = DrainLines(3)
+    assert lines.next(9, "", 100.0) == "draining node 3: 9 groups left"
+    assert lines.next(8, "", 104.9) is None
+    assert lines.next(7, "", 105.0) == "draining node 3: 7 groups left"
+    assert lines.next(7, "", 200.0) is None
+    assert lines.next(7, ", waiting for node 2, down", 201.0) is not None
+
+
+def test_a_drain_names_the_nodes_that_it_waits_for() -> None:
+    def node(number: int, state: pb.NodeState.ValueType, to_move: int) -> pb.NodeInfo:
+        return pb.NodeInfo(id=number, state=state, groups_to_move=to_move)
+
+    nodes = [
+        node(1, pb.NODE_STATE_DRAINING, 4),
+        node(2, pb.NODE_STATE_DOWN, 4),
+        node(3, pb.NODE_STATE_DOWN, 0),
+        node(4, pb.NODE_STATE_UP, 4),
+    ]
+    assert waits_for(nodes, 1) == ", waiting for node 2, down"
+    assert waits_for([nodes[0], nodes[3]], 1) == ""
+    assert left_on(nodes, 1) == 4
+    with pytest.raises(FailedPrecondition, match="drain of node 4 was ended meanwhile"):
+        left_on(nodes, 4)
 
 
 # ------------------------------------------------------------------------ who is started again

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import grpc
 
 from holdfast._admin import AdminClient
-from holdfast.cli.node import _left
+from holdfast.cli.drain import left_on
 from holdfast.cli.status import NODE_COLUMNS, node_rows
 from holdfast_kvstore.secret import Secret
 from holdfast_proto import meta_pb2 as pb
@@ -23,7 +23,7 @@ def test_the_leader_is_asked_for_loads_also_after_it_changed() -> None:
 
         def answer_of(member: int) -> Answer:
             def answer(name: str, body: bytes, context: grpc.ServicerContext) -> bytes:
-                node = pb.NodeInfo(id=7, state=pb.NODE_STATE_UP)
+                node = pb.NodeInfo(id=7, state=pb.NODE_STATE_DRAINING)
                 if member == leading[0]:
                     node.load.blocks = 40 + member
                 if name == "ListNodes":
@@ -43,13 +43,13 @@ def test_the_leader_is_asked_for_loads_also_after_it_changed() -> None:
         addresses = [member.address for member in reversed(members)]
         admin = stack.enter_context(AdminClient(addresses, Secret(b"s" * 32), 5.0))
         assert admin.list_nodes().nodes[0].load.blocks == 40 + LEADER
-        assert _left(admin, 7) == 1
+        assert left_on(admin.list_nodes().nodes, 7) == 1
         leading[0] = FOLLOWER
         assert admin.list_nodes().nodes[0].load.blocks == 40 + FOLLOWER
         # Nobody leads: a member that has not heard of the node cannot say that it is empty.
         leading[0] = 0
         assert not admin.list_nodes().nodes[0].HasField("load")
-        assert _left(admin, 7) is None
+        assert left_on(admin.list_nodes().nodes, 7) is None
 
 
 def test_what_is_not_known_of_a_node_is_a_dash() -> None:

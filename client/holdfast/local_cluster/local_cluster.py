@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -143,14 +144,15 @@ class LocalCluster:
         """
         say = report or (lambda step: None)
         try:
-            self._start_members(say)
+            new = self._start_members(say)
             self._make_tenant(say)
-            self._start_data_nodes(say)
+            self._start_data_nodes(say, new)
         except BaseException:
             self.stop()
             raise
 
-    def _start_members(self, say: Callable[[str], None]) -> None:
+    def _start_members(self, say: Callable[[str], None]) -> bool:
+        """True for a cluster that was never started before."""
         self._directory = directory = ClusterDirectory(self._where)
         directory.lock()
         new = directory.is_new()
@@ -174,6 +176,7 @@ class LocalCluster:
         found = self.admin.status()
         if found.level < found.level_max:  # started here before by an older build
             self.admin.raise_level(found.level_max)
+        return new
 
     def _daemon(self, name: str, module: str, config: Path) -> DaemonProcess:
         return DaemonProcess(name, module, config, self._files.path / f"{name}.log")
@@ -197,10 +200,13 @@ class LocalCluster:
             self._key = self.admin.rotate_key(self.layout.tenant).api_key
         write_private(path, self._key)
 
-    def _start_data_nodes(self, say: Callable[[str], None]) -> None:
+    def _start_data_nodes(self, say: Callable[[str], None], new: bool) -> None:
         say(f"starting {len(self.data_nodes)} data nodes")
         for daemon in self.data_nodes:
             daemon.start()
+            if new and daemon is not self.data_nodes[-1]:
+                # Ids are given in the order of joins: data-2 is to be node 2.
+                wait_for(f"join of {daemon.name}", partial(_has_joined, daemon), START_DEADLINE_S)
         self.wait_for_nodes(len(self.data_nodes))
 
     def wait_for_nodes(self, count: int, deadline_s: float = START_DEADLINE_S) -> None:
@@ -285,6 +291,12 @@ class LocalCluster:
     def __repr__(self) -> str:
         parts = ", ".join(repr(daemon) for daemon in (*self.members, *self.data_nodes))
         return f"<LocalCluster at {self.address}: {parts}>"
+
+
+def _has_joined(daemon: DaemonProcess) -> bool:
+    """Whether a data node has its id. Raises Unavailable if it has ended."""
+    daemon.check_running()
+    return (daemon.config_path.parent / "state" / "identity.json").exists()
 
 
 def _answers(node: pb.NodeInfo) -> bool:
