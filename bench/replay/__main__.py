@@ -19,13 +19,15 @@ from bench.replay.player import Player
 from bench.replay.progress import Progress
 from bench.replay.trace import Trace, TraceError
 
+PIPE_COLUMNS = 88
+"""Width of what is not written to a terminal."""
 EXCERPT = Path(__file__).parent.parent / "trace_excerpt.jsonl"
 
 
 def main() -> int:
     """0 when every block was right and no request was lost without an error."""
     arguments = _arguments()
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     try:
         trace = Trace.load(arguments.trace)
         plan = plan_for(
@@ -92,12 +94,17 @@ def _say_plan(console: Console, trace: Trace, plan: Plan) -> None:
 
 
 def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
-    for event in ledger.events:
-        console.print(event, highlight=False)
     table = Table("figure", "value", title="replay")
     for name, value in ledger.as_json().items():
-        table.add_row(name, str(value))
+        table.add_row(name, _shown(value))
     console.print(table)
+    gone = ledger.blocks_matched - ledger.blocks_verified
+    if gone > 0:
+        console.print(
+            f"{gone} blocks that match had found were not there any more when get asked for them "
+            "(their node was killed between the two, or they were evicted): misses, put again",
+            highlight=False,
+        )
     if ledger.data_node_killed is not None:
         console.print(
             f"what lay on {ledger.data_node_killed} was lost with it (the space keeps single "
@@ -111,6 +118,13 @@ def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
     if ledger.requests_lost:
         console.print(f"{ledger.requests_lost} requests were lost without an error", style="red")
     console.print(f"written to {out}", highlight=False)
+
+
+def _shown(value: object) -> str:
+    """A figure for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    return "none" if value is None else str(value)
 
 
 if __name__ == "__main__":

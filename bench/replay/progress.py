@@ -52,16 +52,25 @@ class Progress:
         ticks = 0
         while not await _is_set_within(done, INTERVAL_S):
             ticks += 1
-            for event in self._ledger.events[self._events_shown :]:
-                self._console.print(event, highlight=False, emoji=False)
-            self._events_shown = len(self._ledger.events)
+            self._say_events()
             if ticks % LINES_EVERY == 0:
-                nodes = " ".join(
-                    f"{fill.name}:{fill.state}:{_share(fill)}" for fill in self._fills()
-                )
-                self._console.print(
-                    f"{self._headline()}  {nodes}", highlight=False, emoji=False, soft_wrap=True
-                )
+                self.say_state()
+        self._say_events()
+
+    def say_state(self) -> None:
+        """One line about the requests, one about the nodes."""
+        self._say(self._headline())
+        nodes = "  ".join(f"{fill.name} {fill.state} {_share(fill)}" for fill in self._fills())
+        self._say(f"          {nodes}")
+
+    def _say_events(self) -> None:
+        """What happened since the last look, each once."""
+        for event in self._ledger.events[self._events_shown :]:
+            self._say(event)
+            self._events_shown += 1
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, emoji=False, soft_wrap=True)
 
     def _headline(self) -> str:
         ledger = self._ledger
@@ -69,7 +78,7 @@ class Progress:
         rate = (moved - self._last[1]) / max(seconds - self._last[0], 1e-9) / 1e9
         self._last = (seconds, moved)
         return (
-            f"{seconds:6.1f} s  {ledger.requests_done}/{ledger.requests_total} requests"
+            f"{seconds:6.1f} s  {ledger.requests_done}/{ledger.requests_total}"
             f"  hit rate {ledger.hit_rate:.3f}  {rate:.2f} GB/s"
             f"  get p50 {ledger.get_quantile_ms(0.5):.1f} p99 {ledger.get_quantile_ms(0.99):.1f} ms"
         )
