@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from holdfast_kvstore.config_faults import config_faults
 from holdfast_kvstore.config_size import check_config_size
 from holdfast_kvstore.errors import ConfigInvalid
 from holdfast_kvstore.policies import LIMITS
@@ -228,9 +229,4 @@ def load_config(path: Path) -> DataNodeConfig:
     try:
         return DataNodeConfig.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False)
-        )
-        raise ConfigInvalid(f"configuration {path}: {faults}") from error
+        raise ConfigInvalid(f"configuration {path}: {config_faults(error)}") from error

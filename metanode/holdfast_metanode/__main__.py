@@ -14,14 +14,14 @@ from holdfast_metanode.daemon import run
 def main() -> int:
     """Reads the arguments and runs the daemon; its exit status."""
     parser = argparse.ArgumentParser(
-        prog="holdfast_metanode", description="One member of Holdfast's metadata cluster."
+        prog="holdfast metanode", description="One member of Holdfast's metadata cluster."
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file of this member")
     arguments = parser.parse_args()
     try:
         config = load_config(arguments.config)
     except ConfigInvalid as error:
-        print(error.message, file=sys.stderr)
+        print(f"holdfast metanode: {error.message}", file=sys.stderr)
         return 2
     return run(config)
 

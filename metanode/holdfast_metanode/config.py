@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from holdfast_kvstore.config_faults import config_faults
 from holdfast_kvstore.config_size import check_config_size
 from holdfast_kvstore.errors import ConfigInvalid
 from holdfast_kvstore.policies import LIMITS, TIMES
@@ -165,11 +166,7 @@ def parse_config(values: dict[str, Any], origin: str) -> MetanodeConfig:
     try:
         return MetanodeConfig.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg']}"
-            for found in error.errors(include_url=False, include_input=False)
-        ]
-        raise ConfigInvalid(f"{origin}: {'; '.join(lines)}") from None
+        raise ConfigInvalid(f"configuration {origin}: {config_faults(error)}") from None
 
 
 def load_config(path: Path) -> MetanodeConfig:
@@ -178,7 +175,7 @@ def load_config(path: Path) -> MetanodeConfig:
         check_config_size(path)
         values = tomllib.loads(path.read_text())
     except OSError as error:
-        raise ConfigInvalid(f"{path} cannot be read: {error}") from error
+        raise ConfigInvalid(f"configuration {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigInvalid(f"{path} is not TOML: {error}") from error
+        raise ConfigInvalid(f"configuration {path} is not TOML: {error}") from error
     return parse_config(values, str(path))

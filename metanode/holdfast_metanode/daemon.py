@@ -40,7 +40,7 @@ from holdfast_metanode.services.registry import Health, add_services
 from holdfast_metanode.state.machine import StateMachine
 from holdfast_metanode.store import LmdbStore
 from holdfast_metanode.ticket_office import TicketOffice
-from holdfast_native import RaftConfig, RaftLog
+from holdfast_native import NativeError, RaftConfig, RaftLog, RaftLogInUseError
 
 _LOG = structlog.get_logger("daemon")
 _SWITCH_INTERVAL_S = 0.0005
@@ -63,7 +63,7 @@ class Metanode:
         self._roster = Roster({m.id: m.address for m in config.cluster.initial_members})
         self._channels = Channels(self._secret, self._clock, self._tls)
         self._executor = ThreadPoolExecutor(_BACKGROUND_JOBS_MAX, "raft-job")
-        self._log = RaftLog.open(config.member.data / "raft")
+        self._log = _open_log(config.member.data)
         self._store = LmdbStore(config.member.data / "state", config.raft.state_bytes_max)
         self._machine = StateMachine(self._store)
         self._hub = ViewHub(self._machine)
@@ -243,6 +243,15 @@ class Metanode:
         _LOG.info("stopped", clean=stopped)
 
 
+def _open_log(data: Path) -> RaftLog:
+    try:
+        return RaftLog.open(data / "raft")
+    except RaftLogInUseError as error:
+        raise ConfigInvalid(
+            f"member.data {data} is in use by another member: give each member a folder of its own"
+        ) from error
+
+
 def _write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
@@ -278,8 +287,11 @@ def run(config: MetanodeConfig) -> int:
     try:
         asyncio.run(serve(config))
     except ConfigInvalid as error:
-        _LOG.error("configuration does not hold", error=error.message)
+        print(f"holdfast metanode: {error.message}", file=sys.stderr)
         return 2
+    except (HoldfastError, NativeError) as error:
+        print(f"holdfast metanode: {error}", file=sys.stderr)
+        return 1
     except Exception as error:
         _LOG.critical("member failed", error=repr(error), exc_info=True)
         return 1

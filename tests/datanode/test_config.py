@@ -41,7 +41,7 @@ def test_every_section_can_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("arena_gib = 1", "arena_gib: Extra inputs are not permitted"),
+        ("arena_gib = 1", "arena_gib is no field of this file"),
         ('listen = "0.0.0.0:7400"', "insecure_network = true"),
         ('listen = "10.0.0.7:7400"', "insecure_network = true"),
         ('listen = "storage.example:7400"', "insecure_network = true"),
@@ -51,13 +51,19 @@ def test_every_section_can_be_given(tmp_path: Path) -> None:
         ('advertise = "nowhere"', "not of the form host:port"),
         ("extent_mib = 24", "must be a power of two"),
         ("extent_mib = 128", "must be a multiple of extent_mib"),
-        ("weight = -1", "weight: Input should be greater than or equal to 0"),
-        ('weight = "1"', "weight: Input should be a valid integer"),
-        ("stop_deadline_ms = 600001", "stop_deadline_ms: Input should be less than"),
+        ("weight = -1", "weight is -1, it must be at least 0"),
+        ('weight = "1"', "weight is '1', it must be a whole number"),
+        ("stop_deadline_ms = 600001", "stop_deadline_ms is 600001, it must be at most 600000"),
         (f'unix_path = "{"x" * 200}"', "unix_path has"),
-        ("[serving]\nreactors = 0", "serving.reactors: Input should be greater"),
+        ("[serving]\nreactors = 0", "serving.reactors is 0, it must be at least 1"),
         ('[metrics]\nlisten = "0.0.0.0:9100"', "metrics.listen '0.0.0.0:9100' can be reached"),
-        ('[log]\nlevel = "loud"', "log.level: Input should be"),
+        (
+            '[log]\nlevel = "loud"',
+            "log.level is 'loud', it must be 'debug', 'info', 'warning' or 'error'",
+        ),
+        ("prefault = 1", "prefault is 1, it must be true or false"),
+        ("serving = 1", "serving is 1, it must be a section of its own"),
+        ("rack = 1", "rack is 1, it must be text in quotes"),
         ("arena_mib = 64 # twice", "is not TOML"),
     ],
 )
@@ -67,6 +73,8 @@ def test_what_does_not_hold_is_refused_by_name(tmp_path: Path, line: str, compla
         load_config(path)
     assert str(path) in caught.value.message
     assert complaint in caught.value.message
+    for word in ("Input should", "Field required", "Value error", "file:", "pydantic"):
+        assert word not in caught.value.message
 
 
 def test_other_machines_are_served_in_plain_text_only_when_asked_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from holdfast_kvstore import (
     Unauthenticated,
     load_secret,
 )
-from holdfast_kvstore.secret import body_digest, sign, verify
+from holdfast_kvstore.secret import body_digest, naming_origin, sign, verify
 
 SECRET = Secret(b"0123456789abcdef")
 METHOD = "/holdfast.Node/Join"
@@ -129,3 +129,19 @@ def test_a_secret_given_as_text_is_refused_and_not_repeated() -> None:
 def test_a_nonce_of_another_size_is_not_signed() -> None:
     with pytest.raises(InvalidArgument, match="16 bytes"):
         sign(SECRET, METHOD, DIGEST, 0, b"short")
+
+
+def test_a_refused_secret_is_named_by_where_it_was_read() -> None:
+    mine = load_secret("env:MINE", {"MINE": "another secret than theirs"})
+    assert mine.origin == "env:MINE"
+    with pytest.raises(Unauthenticated) as caught:
+        verify(
+            SECRET, sign(mine, METHOD, DIGEST, 1_000, NONCE), METHOD, DIGEST, 1_000, ReplayCache()
+        )
+    told = naming_origin(caught.value, mine)
+    assert isinstance(told, Unauthenticated)
+    assert told.message.startswith("the secret from env:MINE is not this cluster's")
+    assert "another secret" not in told.message
+    assert naming_origin(caught.value, Secret(b"of unknown origin")) is caught.value
+    other = Unauthenticated("ticket has ended")
+    assert naming_origin(other, mine) is other

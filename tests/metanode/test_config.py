@@ -32,12 +32,15 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"member": {"id": 0, "data": "/d"}}, "member.id"),
+        ({"member": {"id": 0, "data": "/d"}}, "member.id is 0, it must be at least 1"),
         ({"member": {"id": 2, "data": "/d"}}, "not among the initial_members"),
         ({"member": {"id": 1, "data": "/d", "listen": "0.0.0.0:1"}}, "need \\[tls\\]"),
-        ({"member": {"id": 1, "data": "/d", "listen": "nonsense"}}, "member.listen"),
-        ({"colour": "red"}, "colour"),
-        ({"raft": {"tick_ms": 1}}, "raft.tick_ms"),
+        (
+            {"member": {"id": 1, "data": "/d", "listen": "nonsense"}},
+            "member.listen is 'nonsense', it must be of the form host:port",
+        ),
+        ({"colour": "red"}, "colour is no field of this file"),
+        ({"raft": {"tick_ms": 1}}, "raft.tick_ms is 1, it must be at least 5"),
         ({"raft": {"heartbeat_ticks": 20}}, "heartbeat_ticks must be less"),
         ({"nodes": {"down_after_ms": 100}}, "must hold"),
         (values(join=["127.0.0.1:1"]), "either initial_members"),
@@ -52,6 +55,9 @@ def test_defaults() -> None:
 def test_complaints_name_the_field(changed: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigInvalid, match=complaint):
         parse_config(values() | changed, "test")
+    with pytest.raises(ConfigInvalid) as caught:
+        parse_config(values() | changed, "test")
+    assert "Value error" not in caught.value.message
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,22 @@ def test_data_folder_of_another_member_is_refused(tmp_path: Path) -> None:
         assert only.process is not None
         assert only.process.wait(15) == 2
         assert "belongs to member 1" in only.log.read_text()
+
+
+def test_data_folder_in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with Members(tmp_path, 1) as members:
+        members.leader()
+        (only,) = members.members
+        text = only.config.read_text().replace(f'"{only.address}"', '"127.0.0.1:0"', 1)
+        config = tmp_path / "second.toml"
+        config.write_text(text)
+        ended = subprocess.run(
+            [sys.executable, "-m", "holdfast_metanode", "--config", str(config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 2
+        (said,) = ended.stderr.splitlines()
+        assert "is in use by another member: give each member a folder of its own" in said
