@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast_kvstore.cluster_map import HOLE, ClusterMap, NodeState
@@ -301,10 +301,12 @@ def test_epoch_moves_with_the_map_alone() -> None:
 ACTIONS = ("join", "place", "drain", "down", "out", "up", "empty", "remove", "done", "split")
 
 
+@example([*[("join", 0)] * 3, *[("place", 0), ("remove", 0)] * 2])
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 7)), max_size=40))
 def test_any_history_keeps_the_map_whole(history: list[tuple[str, int]]) -> None:
     rig = MachineRig(groups=12, width=2)
+    rig.apply(raise_level=records.RaiseLevel(level=2))
     for action, choice in history:
         before = rig.map()
         try:

@@ -12,6 +12,9 @@ from holdfast_metanode.state.change import Change
 from holdfast_metanode.state.moving import compacted, settle
 from holdfast_proto import command_pb2 as records
 
+_LEVEL_OF_HANDOVER = 2
+"""Below this level, moves went on waiting for the removed node until groups were placed anew."""
+
 
 def apply(change: Change, operation: records.RemoveNode) -> records.Result:
     """Raises NotFound, and FailedPrecondition for one that still holds blocks unless forced."""
@@ -27,9 +30,22 @@ def apply(change: Change, operation: records.RemoveNode) -> records.Result:
             f"{owned - first} others and {left} to hand over: drain it and wait until it holds "
             "nothing, or remove it with --force and lose what only it holds"
         )
-    after = settle(change, _without(before, node.id))
+    without = _without(before, node.id)
+    if change.cluster().level >= _LEVEL_OF_HANDOVER:
+        _hand_over(change, without, node.id)
+    after = settle(change, without)
     change.put_map(after)
     return records.Result(node=records.NodeResult(id=node.id, epoch=after.epoch))
+
+
+def _hand_over(change: Change, after: ClusterMap, removed: int) -> None:
+    """What the removed node had yet to take over is taken over by the owners that are left."""
+    for group, move in list(change.moves()):
+        if removed in move.pending:
+            move.pending.remove(removed)
+            if not move.pending:
+                move.pending.extend(owner.id for owner in after.owners_of(group))
+            change.put_move(group, move)
 
 
 def _without(before: ClusterMap, node_id: int) -> ClusterMap:
