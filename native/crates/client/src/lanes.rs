@@ -130,10 +130,18 @@ impl State {
         let Some(number) = self.ready.pop_front() else {
             return false;
         };
+        if let Some(lane) = self.lanes.get_mut(&number) {
+            lane.queued = false;
+            self.work_on(number);
+        }
+        true
+    }
+
+    /// Receives on a lane for one slice and sends what comes of it.
+    pub(crate) fn work_on(&mut self, number: u64) {
         let Some(lane) = self.lanes.get_mut(&number) else {
-            return true;
+            return;
         };
-        lane.queued = false;
         let node = lane.node;
         let mut events = Vec::new();
         let received = lane.bytes_received;
@@ -144,7 +152,7 @@ impl State {
         if lane.bytes_received > received
             && let Some(peer) = self.peers.get_mut(&node)
         {
-            peer.strikes = 0;
+            peer.silent_since = None;
         }
         self.stale |= self.map.as_ref().is_some_and(|map| epoch_seen > map.epoch);
         self.on_events(number, node, events);
@@ -157,7 +165,6 @@ impl State {
             lane.queued = true;
             self.ready.push_back(number);
         }
-        true
     }
 
     /// Closes a lane; returns the requests that were on it.

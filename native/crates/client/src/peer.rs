@@ -24,8 +24,8 @@ pub(crate) struct Peer {
     pub health: Health,
     /// Failed tries in a row.
     failures: u32,
-    /// Silent deadlines in a row that were too short to tell a dead node by.
-    pub strikes: u32,
+    /// Since when it has been silent although it was asked, as far as calls that ended so know.
+    pub silent_since: Option<Instant>,
     /// Shared memory failed: TCP until that fails too.
     pub use_tcp: bool,
     /// Incarnation that it last greeted with.
@@ -53,7 +53,7 @@ impl Peer {
             lanes: vec![None; lanes],
             health: Health::Good,
             failures: 0,
-            strikes: 0,
+            silent_since: None,
             use_tcp: false,
             incarnation_seen: 0,
             last_error: String::new(),
@@ -95,7 +95,7 @@ impl Peer {
     pub(crate) fn recover(&mut self, incarnation: u64) {
         self.health = Health::Good;
         self.failures = 0;
-        self.strikes = 0;
+        self.silent_since = None;
         self.incarnation_seen = incarnation;
     }
 
@@ -110,7 +110,7 @@ impl Peer {
         if moved || (entry.up && !self.entry.up) {
             self.health = Health::Good;
             self.failures = 0;
-            self.strikes = 0;
+            self.silent_since = None;
             self.use_tcp = false;
         }
         self.entry = entry;

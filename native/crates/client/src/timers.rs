@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use holdfast_wire::KeyStatus;
 
-use crate::lane::LaneFailure;
+use crate::lane::{Lane, LaneFailure};
 use crate::operation::OperationKind;
 use crate::peer::Health;
 use crate::state::{State, Timer};
 
-/// A node that was silent for less than this is not given up after one deadline, but after two.
+/// A node is not given up before it has been silent for this long, over however many calls.
 const SILENCE_MIN: Duration = Duration::from_millis(50);
-const STRIKES_MAX: u32 = 2;
+/// Slices that are read of one lane before its node is judged: more than the kernel holds.
+const CATCH_UP_SLICES: usize = 64;
 
 impl State {
     /// Fires every timer that is due. True when any was.
@@ -57,11 +58,33 @@ impl State {
             }
             return;
         }
+        self.catch_up(token);
+        if !self.operations.contains_key(&token) {
+            return;
+        }
         self.counters.timed_out += 1;
         let silent = self.silent_nodes(token, now);
         self.end(token, KeyStatus::TimedOut);
         for node in silent {
             self.strike(node, now);
+        }
+    }
+
+    /// Takes in what lies in the kernel for an operation: its answer may be there, and a node does
+    /// not look silent because this client was busy elsewhere or waits for a low-water mark.
+    fn catch_up(&mut self, token: u64) {
+        let lanes = self.operations.get(&token).map(|it| it.lanes.clone());
+        for number in lanes.unwrap_or_default() {
+            if let Some(lane) = self.lanes.get_mut(&number) {
+                lane.readable = true;
+            }
+            for _ in 0..CATCH_UP_SLICES {
+                let readable = |lane: &Lane| lane.readable && lane.expects_input();
+                if !self.lanes.get(&number).is_some_and(|lane| readable(lane)) {
+                    break;
+                }
+                self.work_on(number);
+            }
         }
     }
 
@@ -104,8 +127,8 @@ impl State {
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
         };
-        peer.strikes += 1;
-        if silence >= SILENCE_MIN || peer.strikes >= STRIKES_MAX {
+        let since = *peer.silent_since.get_or_insert(now - silence);
+        if now.saturating_duration_since(since) >= SILENCE_MIN {
             self.suspect(node, now);
         }
     }
@@ -113,6 +136,7 @@ impl State {
     /// Half of a read's time is over: what silent nodes owe is asked for elsewhere, where every
     /// key has somewhere else to go.
     fn hedge(&mut self, token: u64, now: Instant) {
+        self.catch_up(token);
         for (node, silence) in self.silent_nodes(token, now) {
             let Some(running) = self.operations.get(&token) else {
                 return;

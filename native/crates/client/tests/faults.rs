@@ -9,28 +9,9 @@ use holdfast_client::{ClientError, OperationKind};
 use holdfast_wire::KeyStatus;
 use support::scripted::{Behaviour, ScriptedNode};
 use support::{
-    Memory, call, client, config, eventually, finish, keys_of, map, random_bytes, start,
+    BLOCK, BLOCKS, Memory, call, client, config, eventually, filled, finish, keys_of, map,
+    random_bytes, start,
 };
-
-const BLOCK: usize = 64 << 10;
-const BLOCKS: usize = 32;
-
-/// A client of one node that holds `BLOCKS` blocks.
-fn filled(node: &ScriptedNode) -> (holdfast_client::Client, Vec<[u8; 32]>, Vec<u8>) {
-    let client = client(
-        config(),
-        BLOCK as u32,
-        1,
-        map(1, std::slice::from_ref(&node.entry), &[]),
-    );
-    let keys = keys_of(BLOCKS, 0);
-    let bytes = random_bytes(BLOCK * BLOCKS, 5);
-    let source = Memory::of(bytes.clone());
-    let segments = source.segments(BLOCKS, BLOCK);
-    let stored = call(&client, OperationKind::Put, &keys, Some(&segments), 20_000);
-    assert_eq!(stored, vec![KeyStatus::Stored; BLOCKS]);
-    (client, keys, bytes)
-}
 
 #[test]
 fn stores_and_reads_back() {
@@ -44,88 +25,6 @@ fn stores_and_reads_back() {
     let absent = keys_of(10, 77);
     let found = call(&client, OperationKind::Exists, &absent, None, 20_000);
     assert_eq!(found, vec![KeyStatus::Miss; 10]);
-}
-
-#[test]
-fn a_stall_in_mid_payload_costs_one_deadline_and_leaves_the_memory_alone() {
-    let node = ScriptedNode::start(1);
-    let (client, keys, bytes) = filled(&node);
-    let memory = Memory::new(BLOCK * BLOCKS);
-    let segments = memory.segments(BLOCKS, BLOCK);
-    node.behave(Behaviour::StallMidGet);
-    let begin = Instant::now();
-    let got = call(&client, OperationKind::Get, &keys, Some(&segments), 300);
-    let took = begin.elapsed();
-    assert!(took < Duration::from_millis(1500), "{took:?}");
-    assert!(got.contains(&KeyStatus::TimedOut));
-    assert!(!got.contains(&KeyStatus::Miss));
-    memory.fill(0x11);
-    // While it is silent it is not asked: no second deadline.
-    let begin = Instant::now();
-    let further = call(&client, OperationKind::Exists, &keys, None, 5_000);
-    assert_eq!(further, vec![KeyStatus::Unreachable; BLOCKS]);
-    assert!(begin.elapsed() < Duration::from_secs(2));
-    node.behave(Behaviour::Honest);
-    let other = Memory::new(BLOCK * BLOCKS);
-    let others = other.segments(BLOCKS, BLOCK);
-    eventually("the node is asked again", || {
-        let got = call(&client, OperationKind::Get, &keys, Some(&others), 5_000);
-        (got == vec![KeyStatus::Hit; BLOCKS]).then_some(())
-    });
-    assert_eq!(other.bytes(), bytes);
-    assert_eq!(memory.bytes(), vec![0x11; BLOCK * BLOCKS]);
-}
-
-#[test]
-fn a_node_that_never_greets_costs_one_deadline() {
-    let node = ScriptedNode::start(1);
-    node.behave(Behaviour::Silent);
-    let client = client(
-        config(),
-        BLOCK as u32,
-        1,
-        map(1, std::slice::from_ref(&node.entry), &[]),
-    );
-    let keys = keys_of(4, 0);
-    let begin = Instant::now();
-    let first = call(&client, OperationKind::Exists, &keys, None, 200);
-    assert_eq!(first, vec![KeyStatus::TimedOut; 4]);
-    assert!(begin.elapsed() < Duration::from_millis(1500));
-    let begin = Instant::now();
-    let second = call(&client, OperationKind::Exists, &keys, None, 20_000);
-    assert_eq!(second, vec![KeyStatus::Unreachable; 4]);
-    assert!(begin.elapsed() < Duration::from_secs(5));
-    node.behave(Behaviour::Honest);
-    eventually("the node is asked again", || {
-        let got = call(&client, OperationKind::Exists, &keys, None, 5_000);
-        (got == vec![KeyStatus::Miss; 4]).then_some(())
-    });
-}
-
-#[test]
-fn short_deadlines_that_are_missed_now_and_then_are_no_silence() {
-    let missed = |client: &holdfast_client::Client, keys: &[[u8; 32]]| {
-        let begin = Instant::now();
-        let statuses = call(client, OperationKind::Exists, keys, None, 5);
-        assert_eq!(statuses, vec![KeyStatus::TimedOut; BLOCKS]);
-        begin.elapsed()
-    };
-    eventually("a machine that is prompt enough", || {
-        let node = ScriptedNode::start(1);
-        let (client, keys, _) = filled(&node);
-        for _ in 0..4 {
-            node.behave(Behaviour::Silent);
-            let took = missed(&client, &keys);
-            node.behave(Behaviour::Honest);
-            if took > Duration::from_millis(40) {
-                // So long a silence counts by itself.
-                return None;
-            }
-            let found = call(&client, OperationKind::Exists, &keys, None, 20_000);
-            assert_eq!(found, vec![KeyStatus::Hit; BLOCKS]);
-        }
-        Some(())
-    });
 }
 
 #[test]

@@ -229,3 +229,25 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         std::thread::yield_now();
     }
 }
+
+/// Bytes of a block.
+pub const BLOCK: usize = 64 << 10;
+/// Blocks of a set.
+pub const BLOCKS: usize = 32;
+
+/// A client of one node that holds `BLOCKS` blocks.
+pub fn filled(node: &scripted::ScriptedNode) -> (Client, Vec<[u8; 32]>, Vec<u8>) {
+    let client = client(
+        config(),
+        BLOCK as u32,
+        1,
+        map(1, std::slice::from_ref(&node.entry), &[]),
+    );
+    let keys = keys_of(BLOCKS, 0);
+    let bytes = random_bytes(BLOCK * BLOCKS, 5);
+    let source = Memory::of(bytes.clone());
+    let segments = source.segments(BLOCKS, BLOCK);
+    let stored = call(&client, OperationKind::Put, &keys, Some(&segments), 20_000);
+    assert_eq!(stored, vec![KeyStatus::Stored; BLOCKS]);
+    (client, keys, bytes)
+}

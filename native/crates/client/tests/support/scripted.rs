@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use holdfast_wire::checksum::crc32c;
 use holdfast_wire::{
@@ -15,6 +16,10 @@ use holdfast_wire::{
 
 use super::{CLUSTER, entry};
 use holdfast_client::NodeEntry;
+
+/// A slow link: so much, so often.
+const TRICKLE_BYTES: usize = 8 << 10;
+const TRICKLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the node does with the requests that follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub enum Behaviour {
     FlippedBit,
     /// Half of a get's payload, then nothing until it is told to go on.
     StallMidGet,
+    /// Half of a get's payload, then the rest in small pieces until it is told to go on.
+    TrickleMidGet,
     /// Half of a get's payload, then the end.
     CloseMidGet,
     /// Reads half of a put's payload, then closes.
@@ -146,6 +153,16 @@ impl Script {
         while *now == behaviour {
             now = self.changed.wait(now).expect("lock");
         }
+    }
+
+    /// Lets a while pass if the node is to trickle: its link is slow.
+    fn pace(&self) {
+        let behaviour = self.behaviour.lock().expect("lock");
+        let slow = |behaviour: &mut Behaviour| *behaviour == Behaviour::TrickleMidGet;
+        let waited = self
+            .changed
+            .wait_timeout_while(behaviour, TRICKLE_PAUSE, slow);
+        drop(waited.expect("lock"));
     }
 
     fn serve(&self, mut stream: TcpStream) -> Served {
@@ -295,7 +312,11 @@ impl Script {
             Behaviour::CloseMidGet => return Err(io::ErrorKind::ConnectionAborted.into()),
             _ => {}
         }
-        stream.write_all(&payload[half..])
+        for piece in payload[half..].chunks(TRICKLE_BYTES) {
+            self.pace();
+            stream.write_all(piece)?;
+        }
+        Ok(())
     }
 
     fn grant(
