@@ -165,11 +165,11 @@ impl Engine {
         now: Millis,
         out: &mut Vec<Reservation>,
     ) {
-        self.reserve_copies(spec, writes, write_id, 0, now, out);
+        self.reserve_all(Put::new(spec, writes, write_id, now), now, out);
     }
 
     /// As [`Engine::reserve`], for blocks that were written elsewhere `age_ms` ago: they end when
-    /// the originals do.
+    /// the originals do. A delete that comes before such a copy is committed is obeyed by it.
     pub fn reserve_copies(
         &self,
         spec: &SpaceSpec,
@@ -179,7 +179,11 @@ impl Engine {
         now: Millis,
         out: &mut Vec<Reservation>,
     ) {
-        let mut put = Put::new(spec, writes, write_id, age_ms, now);
+        let put = Put::new(spec, writes, write_id, now).copying(age_ms);
+        self.reserve_all(put, now, out);
+    }
+
+    fn reserve_all(&self, mut put: Put<'_>, now: Millis, out: &mut Vec<Reservation>) {
         loop {
             // The guard must be gone before an extent is cleared.
             let step = self.state_at(now).advance_put(&mut put);
@@ -216,7 +220,7 @@ impl Engine {
     }
 
     /// Commits many slots entering the lock once; returns for each whether it is visible now
-    /// (false: its space was dropped or its group moved away meanwhile).
+    /// (false: its space was dropped, its group moved away or, of a copy, it was deleted meanwhile).
     ///
     /// # Panics
     /// When a slot is of another engine.
@@ -236,7 +240,8 @@ impl Engine {
         slots.into_iter().map(commit).collect()
     }
 
-    /// Drops the blocks; for each id whether it was there.
+    /// Drops the blocks, and copies of them that are on their way in; for each id whether it was
+    /// there to be read.
     ///
     /// # Panics
     /// When `out` is not as long as `ids`.

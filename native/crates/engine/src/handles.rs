@@ -137,7 +137,7 @@ impl WriteSlot {
         self.location.block_bytes as usize
     }
 
-    /// Makes the block visible. False when its space was dropped meanwhile.
+    /// Makes the block visible. False when its space was dropped, or a copy deleted, meanwhile.
     pub fn commit(self, crc: u32) -> bool {
         let (shared, slot) = self.into_slot();
         shared.state.lock().commit(slot, crc)

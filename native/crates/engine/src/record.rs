@@ -35,7 +35,7 @@ pub(crate) enum SlotState {
 pub(crate) struct Record {
     /// The block's id; in a free record the first four bytes name the next free slot.
     pub(crate) id: BlockId,
-    /// CRC-32C of the payload; meaningful once committed.
+    /// CRC-32C of the payload once committed; while it is written, whether it is a copy.
     pub(crate) crc: u32,
     /// The put that wrote or writes it.
     pub(crate) write_id: u32,
@@ -66,6 +66,19 @@ impl Record {
             tagged_space: space | SlotState::Writing as u16,
             birth,
         }
+    }
+
+    /// The same for a block that another node holds.
+    pub(crate) fn copying(self) -> Self {
+        Self {
+            crc: u32::from(true),
+            ..self
+        }
+    }
+
+    /// Whether a block that another node holds is being copied into it.
+    pub(crate) fn is_copying(&self) -> bool {
+        self.state() == SlotState::Writing && self.crc != 0
     }
 
     /// A free record that names the next free slot of its extent.

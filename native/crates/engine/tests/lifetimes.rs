@@ -84,6 +84,48 @@ fn a_copy_lives_no_longer_than_its_original() {
 }
 
 #[test]
+fn a_copy_that_is_on_its_way_obeys_a_delete() {
+    let engine = engine(1);
+    let spec = space(1, 4096);
+    let key = PutKey {
+        id: id(1),
+        position: 0,
+    };
+    let copy = || {
+        let mut out = Vec::new();
+        engine.reserve_copies(&spec, &[key], 7, 0, 0, &mut out);
+        granted(out.remove(0))
+    };
+    let delete = || {
+        let mut deleted = [true];
+        engine.delete(1, &[id(1)], &mut deleted);
+        deleted[0]
+    };
+    let alone = copy();
+    assert!(!delete(), "nothing was there to be read");
+    assert!(!alone.commit(0));
+    assert!(get(&engine, &spec, id(1), 0).is_none());
+
+    // Bytes that are put after the delete outlive the copy of those before it.
+    let late = copy();
+    assert!(!delete());
+    assert!(put(&engine, &spec, id(1), 1, 0));
+    assert!(!late.commit(0));
+    let found = get(&engine, &spec, id(1), 0).expect("the later bytes");
+    assert!(support::is_filled(found.as_slice(), 1));
+    drop(found);
+
+    // A put of the caller's own is not a copy: it counts as later than the delete.
+    assert!(delete());
+    let own = granted(reserve(&engine, &spec, &[id(1)], 8, 0).remove(0));
+    assert!(!delete());
+    assert!(own.commit(0));
+    let stats = engine.stats();
+    assert_eq!((stats.blocks, stats.blocks_in_flight), (1, 0));
+    engine.verify();
+}
+
+#[test]
 fn expired_blocks_stay_so_however_long_nobody_looked() {
     // Births are kept modulo 2^16 units of 15 ms.
     let cycle_ms = (1 << 16) * 15;

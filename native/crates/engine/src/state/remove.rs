@@ -14,11 +14,18 @@ impl State {
         }
     }
 
+    /// A copy that is on its way in goes too: its original is what the caller wants gone. A put is
+    /// let be, as if it came later.
     fn delete_one(&mut self, handle: SpaceHandle, id: &BlockId) -> bool {
         let Some(slot) = self.find(handle, id) else {
             return false;
         };
-        if !self.extents.record(slot).is_visible() {
+        let record = self.extents.record(slot);
+        if record.is_copying() {
+            self.unlink(slot);
+            return false;
+        }
+        if !record.is_visible() {
             return false;
         }
         self.counters.deleted += 1;

@@ -40,6 +40,8 @@ pub(crate) struct Put<'a> {
     writes: &'a [PutKey],
     write_id: u32,
     age_ms: u64,
+    /// Whether another node holds the blocks.
+    copies: bool,
     now: Millis,
     deepest: u32,
     /// Uses of each key's block before it was evicted; empty until the first step.
@@ -57,7 +59,6 @@ impl<'a> Put<'a> {
         spec: &'a SpaceSpec,
         writes: &'a [PutKey],
         write_id: u32,
-        age_ms: u64,
         now: Millis,
     ) -> Self {
         let deepest = writes.iter().map(|write| write.position).max();
@@ -65,7 +66,8 @@ impl<'a> Put<'a> {
             spec,
             writes,
             write_id,
-            age_ms,
+            age_ms: 0,
+            copies: false,
             now,
             deepest: deepest.unwrap_or(0),
             recalled: Vec::new(),
@@ -73,6 +75,15 @@ impl<'a> Put<'a> {
             draining: None,
             own_slots: None,
             results: Vec::with_capacity(writes.len()),
+        }
+    }
+
+    /// The same put, of blocks that were written elsewhere this long ago.
+    pub(crate) fn copying(self, age_ms: u64) -> Self {
+        Self {
+            age_ms,
+            copies: true,
+            ..self
         }
     }
 
@@ -300,7 +311,11 @@ impl State {
         self.engine_time += class.slot_bytes;
         self.tenants.account(class.tenant).used_bytes += class.slot_bytes;
         let record = Record::writing(write.id, handle, put.write_id, word, birth);
-        *self.extents.record_mut(slot) = record;
+        *self.extents.record_mut(slot) = if put.copies {
+            record.copying()
+        } else {
+            record
+        };
         let hashes = super::RecordHashes(&self.extents, self.hash);
         if !self.table.insert(hash, slot, &hashes) {
             self.free(slot);
