@@ -48,7 +48,7 @@ impl AdmittedPut {
         expected: impl Iterator<Item = u32>,
     ) -> Vec<KeyStatus> {
         // Looked at again, because both may have changed while the payload moved.
-        let route = shared.route();
+        let route = shared.hold_route();
         let dropped = shared.is_dropped(self.space);
         let mut kept = Vec::with_capacity(self.wanted.len());
         let mut keys = Vec::with_capacity(self.wanted.len());
@@ -69,6 +69,7 @@ impl AdmittedPut {
             }
         }
         let visible = shared.engine.commit_batch(kept);
+        drop(route);
         for (key, visible) in keys.into_iter().zip(visible) {
             self.statuses[key as usize] = if visible {
                 KeyStatus::Stored

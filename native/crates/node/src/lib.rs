@@ -22,6 +22,7 @@ mod pull;
 
 mod reactor;
 mod regions;
+mod removals;
 mod requests;
 mod route;
 mod session;

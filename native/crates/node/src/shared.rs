@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use holdfast_engine::Engine;
 use holdfast_wire::TicketVerifier;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::budget::Budget;
+use crate::removals::Removals;
 use crate::route::Route;
 use crate::{Clock, NodeConfig};
 
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     route: RwLock<Arc<Route>>,
     tenants: Mutex<HashMap<u32, Arc<TenantBudgets>>>,
     dropped_spaces: RwLock<HashSet<u32>>,
+    /// What a pull must not bring back.
+    pub(crate) removals: Removals,
     stopping: AtomicBool,
     stop_at_ms: AtomicU64,
 }
@@ -57,6 +60,7 @@ impl Shared {
             route: RwLock::default(),
             tenants: Mutex::default(),
             dropped_spaces: RwLock::default(),
+            removals: Removals::default(),
             stopping: AtomicBool::new(false),
             stop_at_ms: AtomicU64::new(u64::MAX),
         }
@@ -90,6 +94,14 @@ impl Shared {
 
     pub(crate) fn route(&self) -> Arc<Route> {
         Arc::clone(&self.route.read())
+    }
+
+    /// The route, and no newer one is installed for as long as the guard lives.
+    ///
+    /// What is stored by a route is stored before a newer one is there, so that the new owner of a
+    /// group, who lists it after that, misses nothing.
+    pub(crate) fn hold_route(&self) -> RwLockReadGuard<'_, Arc<Route>> {
+        self.route.read()
     }
 
     /// Installs a route unless a newer one is there.

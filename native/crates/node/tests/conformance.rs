@@ -205,7 +205,7 @@ fn groups_that_moved_away_are_refused_but_still_served() {
             .set_route(EPOCH + 1, GROUPS, &[0; 8])
             .expect("a route");
         assert_eq!(caller.put(2, &blocks(0..3)), vec![KeyStatus::NotOwner; 3]);
-        assert_eq!(caller.delete(&[id_of(0)]), [KeyStatus::NotOwner]);
+        assert_eq!(caller.delete(&[id_of(1)]), [KeyStatus::NotOwner]);
         assert_eq!(caller.exists(&[id_of(0), id_of(2)]), [true, false]);
         let found = caller.get(&[id_of(0), id_of(2)]);
         assert_eq!(found[0].0, KeyStatus::Hit);

@@ -311,11 +311,7 @@ impl State {
         self.engine_time += class.slot_bytes;
         self.tenants.account(class.tenant).used_bytes += class.slot_bytes;
         let record = Record::writing(write.id, handle, put.write_id, word, birth);
-        *self.extents.record_mut(slot) = if put.copies {
-            record.copying()
-        } else {
-            record
-        };
+        *self.extents.record_mut(slot) = if put.copies { record.copying() } else { record };
         let hashes = super::RecordHashes(&self.extents, self.hash);
         if !self.table.insert(hash, slot, &hashes) {
             self.free(slot);

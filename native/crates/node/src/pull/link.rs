@@ -101,7 +101,7 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// One page of the peer's blocks.
+    /// One page of the peer's blocks; `Busy` as long as the peer's map is older than this node's.
     pub(super) fn list(&mut self, request: &ListRequest) -> Result<ListAnswer, LinkError> {
         let mut body = Vec::new();
         request.encode(&mut body);
@@ -157,6 +157,12 @@ impl<'a> Link<'a> {
             arrived(&target[done..done + read]);
             done += read;
         }
+        Ok(())
+    }
+
+    /// Lets some time pass before something is asked for again.
+    pub(super) fn pause(&self, pause: Duration) -> Result<(), LinkError> {
+        std::thread::sleep(pause.min(Duration::from_millis(self.left_ms()?)));
         Ok(())
     }
 

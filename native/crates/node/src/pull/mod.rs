@@ -1,14 +1,16 @@
 //! Copying blocks from another node, over the same frames that callers use.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use holdfast_engine::{PutKey, Reservation, SpaceSpec};
 use holdfast_wire::checksum::Crc32c;
 use holdfast_wire::limits::KEYS_PER_REQUEST_MAX;
-use holdfast_wire::{KeyStatus, ListRequest, ListedBlock, TICKET_BYTES};
+use holdfast_wire::{AnswerStatus, KeyStatus, ListAnswer, ListRequest, ListedBlock, TICKET_BYTES};
 
 use self::link::{Link, LinkError};
 use crate::grant::WantedBlock;
+use crate::removals::Page;
 use crate::route::check_bitmap;
 use crate::shared::Shared;
 use crate::{Node, NodeError};
@@ -19,6 +21,8 @@ mod link;
 const PAGE_BLOCKS_MAX: u64 = 1024;
 /// Payload asked for at a time, bytes, unless one block is larger.
 const BATCH_BYTES: u64 = 16 << 20;
+/// Pause before a peer is asked again that has not seen this node's map yet.
+const PEER_MAP_PAUSE: Duration = Duration::from_millis(5);
 
 /// What to copy, and from whom.
 #[derive(Debug, Clone)]
@@ -120,12 +124,9 @@ impl Pull<'_> {
         let block_bytes_max = specs.map(|spec| spec.block_bytes).max().unwrap_or(1).max(1);
         let bytes_left = self.request.bytes_max.saturating_sub(self.done.bytes);
         let limit = (bytes_left / u64::from(block_bytes_max)).clamp(1, PAGE_BLOCKS_MAX);
-        let page = link.list(&ListRequest {
-            cursor: self.done.next_cursor,
-            limit: (limit as u32).min(KEYS_PER_REQUEST_MAX),
-            group_count: self.request.group_count,
-            groups: self.request.groups.clone(),
-        })?;
+        let now_ms = self.shared.clock.monotonic_ms();
+        let removals = self.shared.removals.begin_page(now_ms);
+        let page = self.list(link, (limit as u32).min(KEYS_PER_REQUEST_MAX))?;
         let mut by_space: BTreeMap<u32, Vec<ListedBlock>> = BTreeMap::new();
         for block in page.blocks {
             if self.is_usable(&block) {
@@ -136,10 +137,29 @@ impl Pull<'_> {
             let spec = self.request.spaces[&space];
             let batch = (BATCH_BYTES / u64::from(spec.block_bytes)).max(1) as usize;
             for blocks in blocks.chunks(batch) {
-                self.copy(link, &spec, blocks)?;
+                self.copy(link, &spec, blocks, &removals)?;
             }
         }
         Ok(page.next)
+    }
+
+    /// Asks for the next page until the peer has seen the map by which the groups moved here.
+    fn list(&self, link: &mut Link<'_>, limit: u32) -> Result<ListAnswer, LinkError> {
+        let request = ListRequest {
+            cursor: self.done.next_cursor,
+            limit,
+            group_count: self.request.group_count,
+            groups: self.request.groups.clone(),
+        };
+        loop {
+            match link.list(&request) {
+                Err(LinkError::Refused {
+                    status: AnswerStatus::Busy,
+                    ..
+                }) => link.pause(PEER_MAP_PAUSE)?,
+                result => return result,
+            }
+        }
     }
 
     fn is_usable(&self, block: &ListedBlock) -> bool {
@@ -157,6 +177,7 @@ impl Pull<'_> {
         link: &mut Link<'_>,
         spec: &SpaceSpec,
         blocks: &[ListedBlock],
+        removals: &Page<'_>,
     ) -> Result<(), LinkError> {
         let rooms = self.reserve(spec, blocks);
         if rooms.is_empty() {
@@ -174,12 +195,18 @@ impl Pull<'_> {
             link.read_payload(slot, |piece| digest.update(piece))?;
             // The block may have been replaced since it was listed; then it is another write.
             if digest.value() == answer.crc && room.write_id == answer.write_id {
-                kept.push((room.wanted.slot, answer.crc));
+                kept.push((room.wanted, answer.crc));
             }
         }
         if self.shared.is_dropped(spec.space) {
             return Ok(());
         }
+        let ids = kept.iter().map(|(wanted, _)| wanted.id);
+        let removed = removals.removed(spec.space, ids);
+        let kept = kept.into_iter().zip(removed);
+        let kept = kept
+            .filter(|(_, removed)| !removed)
+            .map(|((wanted, crc), _)| (wanted.slot, crc));
         let visible = self.shared.engine.commit_batch(kept);
         let stored = visible.into_iter().filter(|visible| *visible).count() as u64;
         self.done.blocks += stored;

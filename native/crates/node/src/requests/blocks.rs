@@ -1,4 +1,4 @@
-use holdfast_wire::{BlockId, KeyStatus, PutDone};
+use holdfast_wire::{KeyStatus, PutDone};
 
 use crate::connection::Context;
 use crate::exchange::{Exchange, Request};
@@ -25,12 +25,4 @@ pub(super) fn done(found: bool) -> KeyStatus {
     } else {
         KeyStatus::Miss
     }
-}
-
-/// The ids whose groups this node owns, and for each id of the request whether it is among them.
-pub(super) fn split_owned(ids: &[BlockId], context: &Context<'_>) -> (Vec<BlockId>, Vec<bool>) {
-    let route = context.shared.route();
-    let owned: Vec<bool> = ids.iter().map(|id| route.owns(id)).collect();
-    let kept = ids.iter().zip(&owned).filter(|(_, owned)| **owned);
-    (kept.map(|(id, _)| *id).collect(), owned)
 }

@@ -1,14 +1,17 @@
 use holdfast_wire::limits::BODY_BYTES_MAX;
-use holdfast_wire::{ListAnswer, ListRequest, ListedBlock, bitmap_get};
+use holdfast_wire::{AnswerStatus, ListAnswer, ListRequest, ListedBlock, bitmap_get};
 
 use crate::connection::Context;
 use crate::exchange::{Exchange, Failure, Request};
-use crate::session::Session;
+use crate::session::{Denied, Session};
 
 /// Blocks on one page, so that a page fits into a body.
 const PAGE_BLOCKS_MAX: usize = (BODY_BYTES_MAX as usize - 64) / 48;
 
 /// Answers one page of the blocks of some groups to another node.
+///
+/// A node that takes groups over by a newer map than this one's has to wait: as long as this node
+/// counts as owner here, it stores and deletes blocks that the new owner is not told of.
 pub(crate) fn list(
     exchange: &mut Exchange,
     session: &Session,
@@ -17,6 +20,11 @@ pub(crate) fn list(
 ) -> Result<(), Failure> {
     let wanted = ListRequest::decode(request.body)?;
     session.check_node(context.shared)?;
+    let (asked, epoch) = (request.header.epoch, context.epoch());
+    if asked > epoch {
+        let text = format!("it serves by map {epoch}, which is older than {asked}");
+        return Err(Denied::new(AnswerStatus::Busy, text).into());
+    }
     let limit = (wanted.limit as usize).min(PAGE_BLOCKS_MAX);
     let mut page = Vec::with_capacity(limit.min(4096));
     let next = context.shared.engine.list(

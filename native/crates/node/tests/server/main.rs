@@ -10,6 +10,7 @@ mod garbage;
 mod hello;
 mod limits;
 mod load;
+mod moves;
 mod pull;
 mod shared_memory;
 mod stalled;

@@ -14,7 +14,7 @@ use crate::support::{eventually, id_of};
 const TCP: TransportKind = TransportKind::Tcp;
 const GROUPS: u32 = 16;
 
-fn request(from: &Rig, groups: Vec<u8>) -> PullRequest {
+pub fn request(from: &Rig, groups: Vec<u8>) -> PullRequest {
     let spec = SpaceSpec {
         tenant: TENANT,
         space: SPACE,
@@ -35,7 +35,7 @@ fn request(from: &Rig, groups: Vec<u8>) -> PullRequest {
     }
 }
 
-fn fill(rig: &Rig, numbers: std::ops::Range<u64>, write_id: u32) {
+pub fn fill(rig: &Rig, numbers: std::ops::Range<u64>, write_id: u32) {
     let mut writer = rig.open(TCP);
     for number in numbers {
         writer.put(write_id, &[block(number)]);
