@@ -24,6 +24,9 @@ class Serving(Protocol):
     def set_tenant_limit(self, tenant: int, limit_bytes: int | None) -> None:
         """Bounds what a tenant may hold here; None: nothing but the arena."""
 
+    def retain_groups(self, group_count: int, keep: bytes) -> bool:
+        """Drops some blocks whose group's bit is not set; True at the end of a walk over all."""
+
 
 class BlockMover(Protocol):
     """What background work does with blocks. Each call is bounded."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from holdfast_datanode.duties import Duties, duties_of
+from holdfast_datanode.left_behind import LeftBehind
 from holdfast_datanode.native_node import Serving, SpaceTerms
 from holdfast_kvstore.cluster_map import ClusterMap
 from holdfast_kvstore.errors import InvalidArgument
@@ -26,6 +27,7 @@ class View:
     def __init__(self, node: int, serving: Serving) -> None:
         self._node = node
         self._serving = serving
+        self._left_behind = LeftBehind(serving)
         self._lock = threading.Lock()
         self._applied = threading.Event()
         self._version = 0
@@ -75,6 +77,8 @@ class View:
             spaces = {info.number: _terms(info) for info in view.spaces}
             duties = self._next_duties(view, spaces)
             self._serving.set_ticket_keys([(k.key_id, k.public_key) for k in view.ticket_keys])
+            if duties is not None and duties is not self._duties:
+                self._left_behind.drop_returning(duties)
             if duties is not None and duties.epoch != self.epoch:
                 self._serving.set_route(duties.epoch, duties.group_count, duties.owned)
             self._apply_spaces(spaces, view.space_last)

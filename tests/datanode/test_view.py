@@ -150,3 +150,37 @@ def test_a_damaged_map_changes_nothing(view: View, twin: NodeTwin) -> None:
     assert view.duties is None
     assert twin.routes == []
     assert twin.ticket_keys == []
+
+
+def test_what_stayed_behind_of_a_group_is_dropped_before_it_comes_back(
+    view: View, twin: NodeTwin
+) -> None:
+    here = {(7, group, "a") for group in range(3)}
+    twin.blocks = set(here)
+    view.apply(news(1, cluster_map([[1], [1], [1]], epoch=5)))
+    view.apply(news(2, cluster_map([[1], [2], [2]], [[0], [1], [1]], epoch=6)))
+    view.apply(news(3, cluster_map([[1], [1], [2]], [[0], [2], [1]], epoch=7)))
+    assert twin.blocks == here, "a previous owner is told of deletes"
+    view.apply(news(4, cluster_map([[1], [1], [2]], epoch=8)))
+    assert (7, 2, "a") in twin.blocks, "callers with older maps still read it"
+    view.apply(news(5, cluster_map([[1], [1], [1]], [[0], [0], [2]], epoch=9)))
+    assert (7, 2, "a") not in twin.blocks
+    assert (7, 0, "a") in twin.blocks
+
+
+def test_a_group_that_was_not_left_entirely_keeps_its_blocks(view: View, twin: NodeTwin) -> None:
+    twin.blocks = {(7, group, "a") for group in range(2)}
+    view.apply(news(1, cluster_map([[1], [1]], epoch=5)))
+    view.apply(news(2, cluster_map([[1], [2]], [[0], [1]], epoch=6)))
+    view.apply(news(3, cluster_map([[1], [1]], [[0], [2]], epoch=7)))
+    assert len(twin.blocks) == 2
+
+
+def test_groups_that_come_back_after_a_split_are_the_parts_of_the_old_ones(
+    view: View, twin: NodeTwin
+) -> None:
+    view.apply(news(1, cluster_map([[1], [1]], epoch=5)))
+    view.apply(news(2, cluster_map([[1], [2]], epoch=6)))
+    twin.blocks = {(7, group, "a") for group in range(4)}
+    view.apply(news(3, cluster_map([[1], [1], [2], [1]], epoch=7)))
+    assert twin.blocks == {(7, group, "a") for group in (0, 1, 2)}

@@ -104,13 +104,19 @@ class MoveWorker(Worker):
         return None if self._report_at_s is None else max(0.0, self._report_at_s - now_s)
 
     def _adopt(self, duties: Duties) -> None:
-        """Starts passes for what is new; those under way go on over the groups they began with."""
+        """Starts passes for what is new; those under way go on without the groups that are over.
+
+        A group that left and came back is begun anew: what was taken of it before is dropped, and
+        what a node that is no longer its previous owner has of it may have been deleted since.
+        """
         if self._duties is not None and self._duties.group_count != duties.group_count:
             # Groups were split: the old numbers name other blocks.
             self._passes, self._taken, self._reported_at_s = {}, {}, {}
         self._duties = duties
         self._report_at_s = self._monotonic_s()
-        self._passes = {s: p for s, p in self._passes.items() if s in duties.moves}
+        for source, pass_ in self._passes.items():
+            pass_.groups &= duties.moves.get(source, frozenset())
+        self._passes = {source: pass_ for source, pass_ in self._passes.items() if pass_.groups}
         self._taken = {
             s: taken & duties.moves[s] for s, taken in self._taken.items() if s in duties.moves
         }
