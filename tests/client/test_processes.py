@@ -159,6 +159,37 @@ def test_an_interpreter_ends_without_a_close(local: holdfast.LocalCluster, left_
     assert time.monotonic() - start < 15
 
 
+@pytest.mark.parametrize("memory", ["allocate(size)", "register(Mapped(-1, size))"])
+def test_an_interpreter_ends_while_daemon_threads_let_their_memory_go(
+    local: holdfast.LocalCluster, memory: str
+) -> None:
+    """Unmapping lets go of the interpreter, and one that ends takes no thread back."""
+    program = f"""
+        from mmap import mmap as Mapped
+
+        size, blocks = 16 << 20, 16
+        cluster = connect(transport="tcp")
+        space = cluster.space("unmaps", block_bytes=size // blocks, create=True)
+        keys = [bytes([number]) for number in range(blocks)]
+        started = threading.Barrier(7)
+        def loop():
+            segments = space.{memory}.blocks()
+            space.put(keys, segments)
+            started.wait()
+            try:
+                while True:
+                    space.get(keys, segments)
+            except holdfast.Closed:
+                return
+        for _ in range(6):
+            threading.Thread(target=loop, daemon=True).start()
+        started.wait()
+        """
+    for _ in range(5):
+        done = subprocess.run(command(local, program), capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 DROPS = """
 import gc
 from holdfast.local_cluster.waiting import wait_for

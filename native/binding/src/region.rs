@@ -8,9 +8,10 @@ use holdfast_client::Region as NativeRegion;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
 
 use crate::client_errors::SegmentsError;
-use crate::owners::{Kept, Owner, attached, release_left_behind};
+use crate::owners::{Owner, release_left_behind};
 
 /// Memory of this process that blocks are read from and written to; holds its buffer.
 #[pyclass(frozen, module = "holdfast_native")]
@@ -32,7 +33,8 @@ impl Region {
         descriptor_offset: u64,
     ) -> PyResult<Self> {
         release_left_behind(py);
-        let buffer = PyUntypedBuffer::get(buffer)?;
+        let view = PyMemoryView::from(buffer)?;
+        let buffer = PyUntypedBuffer::get(&view)?;
         if !buffer.is_c_contiguous() {
             return Err(SegmentsError::new_err(
                 "the buffer is not C-contiguous: register its base, or a contiguous copy",
@@ -44,8 +46,9 @@ impl Region {
             -1 => None,
             open => Some((duplicate(open)?, descriptor_offset)),
         };
-        let owner = Owner::new(Kept::Buffer(buffer));
-        // SAFETY: the exported buffer keeps its memory where it is until the owner is dropped.
+        let owner = Owner::new(view.into_any().unbind());
+        // SAFETY: the view keeps the buffer exported, and its memory where it is, until the owner
+        // is dropped.
         let native = unsafe { NativeRegion::new(address, nbytes, readonly, Box::new(owner), file) };
         Ok(Self::of(native))
     }
@@ -64,7 +67,7 @@ impl Region {
                 "{nbytes} bytes at address {address:#x} are no memory"
             )));
         }
-        let owner = Owner::new(Kept::Object(owner));
+        let owner = Owner::new(owner);
         // SAFETY: the caller vouches that `owner` keeps the memory alive; that is this function's
         // contract in Python.
         let native = unsafe { NativeRegion::new(address, nbytes, readonly, Box::new(owner), None) };
@@ -124,8 +127,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        self.native = None;
         // Deallocation happens with the interpreter held, so that the memory goes at once.
-        Python::attach(|py| attached(py, || self.native = None));
+        Python::attach(release_left_behind);
     }
 }
 

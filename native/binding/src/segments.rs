@@ -7,7 +7,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 
 use crate::client_errors::{SegmentsError, segments_raised};
-use crate::owners::{attached, release_left_behind};
+use crate::owners::release_left_behind;
 use crate::region::Region;
 
 /// Where the bytes of each block of a batch lie.
@@ -72,7 +72,8 @@ impl Segments {
 
 impl Drop for Segments {
     fn drop(&mut self) {
+        self.native = None;
         // Deallocation happens with the interpreter held, so that the memory goes at once.
-        Python::attach(|py| attached(py, || self.native = None));
+        Python::attach(release_left_behind);
     }
 }
