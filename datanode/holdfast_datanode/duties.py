@@ -32,7 +32,7 @@ class Duties:
     epoch: int
     group_count: int
     owned: bytes
-    """Bitmap of groups that this node owns in any place."""
+    """Bitmaps of groups that this node owns, one for each place, the first place first."""
     kept: bytes | None
     """Bitmap of groups whose blocks it may hold; None: drop nothing now."""
     pending: frozenset[int] = frozenset()
@@ -66,7 +66,7 @@ def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
     return Duties(
         epoch=map_.epoch,
         group_count=map_.group_count,
-        owned=bitmap(owned),
+        owned=b"".join(bitmap(mine[:, place]) for place in range(mine.shape[1])),
         kept=None if is_out else bitmap(kept),
         pending=frozenset(pending),
         moves=moves,

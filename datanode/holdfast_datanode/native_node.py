@@ -16,7 +16,8 @@ class Serving(Protocol):
         """Replaces the (key id, 32-byte public key) pairs that tickets are checked with."""
 
     def set_route(self, epoch: int, group_count: int, owned: bytes) -> None:
-        """Installs which groups this node owns: bit g of byte g // 8."""
+        """Installs which groups this node owns: a bitmap for each place, the first place first, bit
+        g of byte g // 8."""
 
     def drop_space(self, space: int) -> None:
         """Drops every block of a space."""

@@ -17,6 +17,12 @@ def groups_in(bitmap: bytes) -> set[int]:
     return set(np.flatnonzero(bits).tolist())
 
 
+def owned_by_place(owned: bytes, group_count: int) -> list[set[int]]:
+    """The groups that a route's bitmaps name, the first place first."""
+    size = -(-group_count // 8)
+    return [groups_in(owned[start : start + size]) for start in range(0, len(owned), size)]
+
+
 @dataclass
 class NodeTwin:
     """Blocks are (space, group, name); every peer is another twin, found by its address."""
@@ -39,7 +45,8 @@ class NodeTwin:
         self.ticket_keys = list(keys)
 
     def set_route(self, epoch: int, group_count: int, owned: bytes) -> None:
-        self.routes.append((epoch, group_count, groups_in(owned)))
+        groups = set().union(*owned_by_place(owned, group_count))
+        self.routes.append((epoch, group_count, groups))
 
     def drop_space(self, space: int) -> None:
         self.dropped_spaces.append(space)

@@ -914,7 +914,8 @@ class Node:
     def set_ticket_keys(self, keys: Sequence[tuple[int, bytes]]) -> None:
         """Replaces the (key id, 32-byte Ed25519 public key) pairs that tickets are checked with."""
     def set_route(self, epoch: int, group_count: int, owned: bytes) -> None:
-        """Installs what this node owns: `owned` is a bitmap of groups, bit g of byte g // 8."""
+        """Installs what this node owns: `owned` holds a bitmap of groups for each place, the first
+        place first, bit g of byte g // 8. A space of n copies is owned in the first n places."""
     def retain_groups(self, group_count: int, keep: bytes) -> bool:
         """Drops some blocks whose group's bit is not set; True when none is left. Bounded work."""
     def drop_space(self, space: int) -> None: ...

@@ -82,7 +82,8 @@ fn a_delete_waits_for_a_node_that_is_behind() {
 #[test]
 fn a_put_waits_for_the_newer_map_of_a_node_that_is_ahead() {
     let (old, new) = (RealNode::start(1, 16), RealNode::start(2, 16));
-    old.node.set_route(2, 1, &[0]).expect("a route");
+    // It keeps the last place of three, in which it holds no copy of this space.
+    old.node.set_route(2, 1, &[0, 0, 1]).expect("a route");
     new.node.set_route(2, 1, &[1]).expect("a route");
     let first = map(1, std::slice::from_ref(&old.entry), &[]);
     let client = client_of(TransportChoice::Tcp, 1, first);

@@ -30,6 +30,8 @@ pub(crate) struct WantedBlock {
 pub(crate) struct AdmittedPut {
     pub(crate) ends: Ends,
     pub(crate) space: u32,
+    /// How many nodes hold each of its blocks.
+    pub(crate) copies: u8,
     /// One a key; `Unknown` for wanted ones until they are settled.
     pub(crate) statuses: Vec<KeyStatus>,
     /// Keys named before in the same request, and where.
@@ -59,7 +61,7 @@ impl AdmittedPut {
             }
             if dropped {
                 *status = KeyStatus::Refused;
-            } else if !route.owns(&wanted.id) {
+            } else if !route.owns(&wanted.id, self.copies) {
                 *status = KeyStatus::NotOwner;
             } else if *sum != expected {
                 *status = KeyStatus::Corrupt;

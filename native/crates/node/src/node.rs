@@ -133,8 +133,9 @@ impl Node {
         self.shared.set_verifier(TicketVerifier::new(cluster, keys));
     }
 
-    /// Installs what this node owns, unless a newer epoch is installed: bit g of byte g / 8 of
-    /// `owned` for group g.
+    /// Installs what this node owns, unless a newer epoch is installed. `owned` holds one bitmap
+    /// for each place in a group's order of owners, the first place first: bit g of byte g / 8 for
+    /// group g. Of a space of n copies the owners are those in the first n places.
     ///
     /// # Errors
     /// [`NodeError::Bitmap`] when the bitmap's length does not match.

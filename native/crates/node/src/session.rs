@@ -33,6 +33,7 @@ pub(crate) enum Caller {
 
 struct Binding {
     spec: SpaceSpec,
+    copies: u8,
     expires_at_s: u64,
 }
 
@@ -140,9 +141,12 @@ impl Session {
                 ),
             ));
         }
-        let expires_at_s = ticket.expires_at_s;
-        self.spaces
-            .insert(spec.space, Binding { spec, expires_at_s });
+        let binding = Binding {
+            spec,
+            copies: ticket.copies.max(1),
+            expires_at_s: ticket.expires_at_s,
+        };
+        self.spaces.insert(spec.space, binding);
         Ok(())
     }
 
@@ -189,6 +193,14 @@ impl Session {
             return Err(dropped(space));
         }
         Ok(binding.spec)
+    }
+
+    /// How many nodes hold each block of a space, as far as its caller's ticket tells: nodes ask
+    /// for any copy.
+    pub(crate) fn copies(&self, space: u32) -> u8 {
+        self.spaces
+            .get(&space)
+            .map_or(u8::MAX, |binding| binding.copies)
     }
 
     /// Checks a get, which nodes may do on any space.

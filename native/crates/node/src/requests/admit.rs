@@ -25,7 +25,7 @@ pub(super) fn admit(
         wanted: Vec::new(),
         charge: Charge::none(&session.grants, &session.tenant.grants),
     };
-    let route = context.shared.route();
+    let (route, copies) = (context.shared.route(), session.copies(spec.space));
     let too_large = u64::from(spec.block_bytes)
         > session
             .grants
@@ -37,7 +37,7 @@ pub(super) fn admit(
     for (key, write) in writes.enumerate() {
         admission.verdicts.push(match write {
             None => Verdict::Refused,
-            Some(write) if !route.owns(&write.id) => Verdict::NotOwner,
+            Some(write) if !route.owns(&write.id, copies) => Verdict::NotOwner,
             Some(_) if too_large => Verdict::Refused,
             Some(write) => {
                 scratch.writes.push(write);
@@ -53,6 +53,7 @@ pub(super) fn admit(
     let put = AdmittedPut {
         ends,
         space: spec.space,
+        copies,
         statuses,
         duplicates,
         wanted: admission.wanted,

@@ -25,9 +25,10 @@ pub(crate) fn delete(
     // Looked at when the blocks are gone: a group that is still owned has not been listed by its
     // next owner yet.
     let route = shared.route();
+    let copies = session.copies(keys.space);
     let knows_route = request.header.epoch >= route.epoch();
     let statuses = keys.ids.iter().zip(found).map(|(id, found)| {
-        if route.owns(id) || (found && knows_route) {
+        if route.owns(id, copies) || (found && knows_route) {
             done(found)
         } else {
             KeyStatus::NotOwner

@@ -45,6 +45,7 @@ fn stream(
     let mut charge = Charge::none(&session.pins, &session.tenant.pins);
     let fitting = (PAYLOAD_BYTES_MAX as usize).checked_div(block_bytes);
     let taken = charge.take(block_bytes as u64, hits.min(fitting.unwrap_or(0)));
+    let copies = session.copies(keys.space);
     let mut body = exchange.outgoing.buffer();
     let mut blocks = Vec::with_capacity(taken);
     let mut excess = Vec::new();
@@ -59,7 +60,7 @@ fn stream(
                 excess.push(block);
                 entry(KeyStatus::Busy, 0, 0)
             }
-            None => entry(absent(id, request.header, context), 0, 0),
+            None => entry(absent(id, copies, request.header, context), 0, 0),
         };
         GetAnswer::push(&mut body, &answer);
     }
@@ -90,9 +91,14 @@ fn entry(status: KeyStatus, crc: u32, write_id: u32) -> BlockAnswer {
 
 /// What a block that is not here is: a caller with an older map than this node's is told when
 /// its group belongs to somebody else by now.
-pub(super) fn absent(id: &BlockId, request: &Header, context: &Context<'_>) -> KeyStatus {
+pub(super) fn absent(
+    id: &BlockId,
+    copies: u8,
+    request: &Header,
+    context: &Context<'_>,
+) -> KeyStatus {
     let route = context.shared.route();
-    if request.epoch < route.epoch() && !route.owns(id) {
+    if request.epoch < route.epoch() && !route.owns(id, copies) {
         KeyStatus::NotOwner
     } else {
         KeyStatus::Miss

@@ -21,6 +21,7 @@ pub(super) fn locate(
     engine.locate(keys.space, keys.ids, context.now_ms(), &mut locations);
     let mut body = exchange.outgoing.buffer();
     let mut hits = 0;
+    let copies = session.copies(keys.space);
     for (id, location) in keys.ids.iter().zip(locations.drain(..)) {
         let block = match location {
             Some(location) if announce(exchange, session, &location, context) => {
@@ -34,7 +35,7 @@ pub(super) fn locate(
                 }
             }
             _ => LocatedBlock {
-                status: absent(id, request.header, context),
+                status: absent(id, copies, request.header, context),
                 crc: 0,
                 write_id: 0,
                 view: 0,
