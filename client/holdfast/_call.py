@@ -12,9 +12,6 @@ from holdfast_native import Client, NativeError, Operation, Segments
 
 R = TypeVar("R")
 
-GRACE_MS = 1000
-"""How long a wait outlasts the call's deadline, at which native code ends the call by itself."""
-
 Arguments = tuple[int, int, NativeKeys, Segments | None, int, int]
 """What native code takes: kind, space, keys, segments, argument, deadline in milliseconds."""
 
@@ -53,7 +50,7 @@ class Call(Generic[R]):
         Nothing touches the call's memory any more when this returns or raises.
         """
         try:
-            outcome = operation.finish(self.arguments[-1] + GRACE_MS)
+            outcome = operation.finish(self.arguments[-1])
         except NativeError as error:
             raise translated(error) from error
         return self._read(outcome)

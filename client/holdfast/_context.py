@@ -6,13 +6,11 @@ import os
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
 
 from holdfast.errors import ConfigInvalid
 from holdfast_kvstore.config_size import check_config_size
 
 CONTEXT_VARIABLE = "HOLDFAST_CONTEXT"
-AnyContext = TypeVar("AnyContext", bound="Context")
 
 
 def default_path() -> Path:
@@ -36,7 +34,7 @@ class Context:
     """PEM file of the authority that signed the members' certificates."""
 
     @classmethod
-    def load(cls: type[AnyContext], path: Path) -> AnyContext:
+    def load(cls, path: Path) -> Context:
         """Reads a context file; empty if there is none. Raises ConfigInvalid."""
         try:
             check_config_size(path)

@@ -254,6 +254,7 @@ class MapWatch:
             if not isinstance(error, DeadlineExceeded):
                 raise
         finally:
+            watch.cancel()
             with self._changed:
                 self._watch = None
 

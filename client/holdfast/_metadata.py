@@ -200,7 +200,8 @@ class _Stream(Protocol[Reply_co]):
 
 
 class Watch(Iterator[Reply]):
-    """The answers of a streaming call; ends with StopIteration or a public error."""
+    """The answers of a streaming call; ends with StopIteration or a public error. To be cancelled
+    by whoever made it, however it has ended."""
 
     def __init__(self, address: str, call: _Stream[Reply]) -> None:
         self.address = address
@@ -213,15 +214,18 @@ class Watch(Iterator[Reply]):
             with GATE.inside():
                 return next(self._call)
         except grpc.RpcError as error:
-            GATE.remove_stream(self)
-            raise public_error(error, self.address) from None
-        except StopIteration:
-            GATE.remove_stream(self)
-            raise
+            raise self._failed(error) from None
+
+    def _failed(self, error: grpc.RpcError) -> HoldfastError:
+        # gRPC raises the call itself: by its trace it would hold itself, and all that the reader's
+        # frames hold, until a collector comes.
+        error.__traceback__ = None
+        return public_error(error, self.address)
 
     def cancel(self) -> None:
         """Ends it; whoever iterates meets Closed."""
         self.cancelled = True
+        GATE.remove_stream(self)
         self._call.cancel()
 
 

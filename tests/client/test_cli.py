@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 import holdfast
+from holdfast._context import Context
 from holdfast.cli import main
-from holdfast.cli.context_file import ContextFile
+from holdfast.cli.context_file import store_context
 from holdfast.cli.exit_codes import ExitCode
 from holdfast.cli.stored_file import HEAD_BYTES, StoredFile
 from holdfast.local_cluster.waiting import wait_for
@@ -44,12 +45,13 @@ def run(local: holdfast.LocalCluster, tmp_path: Path) -> Run:
 
 def runner(running: holdfast.LocalCluster, context: Path) -> Run:
     """Runs `holdfast ARGUMENTS` in this process, with a context file for `running`."""
-    ContextFile(
+    reach = Context(
         address=running.address,
         tenant=running.tenant,
         key=f"file:{running.directory / 'tenant.key'}",
         secret=f"file:{running.secret_path}",
-    ).store(context)
+    )
+    store_context(reach, context)
 
     def call(*arguments: str, stdin: str = "", expect: ExitCode = ExitCode.OK) -> Done:
         standard_input = io.TextIOWrapper(io.BytesIO(stdin.encode()))
@@ -253,11 +255,11 @@ def test_every_command_has_help_with_an_example(run: Run) -> None:
 
 def test_a_context_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "context.toml"
-    ContextFile(address="127.0.0.1:7300").store(path)
+    store_context(Context(address="127.0.0.1:7300"), path)
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
     with pytest.raises(holdfast.ConfigInvalid, match="chmod 600"):
-        ContextFile.load(path)
+        Context.load(path)
 
 
 @pytest.mark.slow

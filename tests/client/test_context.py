@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import holdfast
-from holdfast._context import default_path, known_context
-from holdfast.cli.context_file import ContextFile
+from holdfast._context import Context, default_path, known_context
+from holdfast.cli.context_file import store_context
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +21,8 @@ def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_environment_wins_over_the_context_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = ContextFile(address="10.0.0.1:7300", tenant="stored", key="env:STORED")
-    stored.store(default_path())
+    stored = Context(address="10.0.0.1:7300", tenant="stored", key="env:STORED")
+    store_context(stored, default_path())
     monkeypatch.setenv("HOLDFAST_TENANT", "told")
     monkeypatch.setenv("HOLDFAST_KEY", "")
     found = known_context()
@@ -50,9 +50,10 @@ def test_a_context_file_that_was_named_must_exist(
 def test_connect_without_arguments_reaches_the_cluster_of_the_context(
     local: holdfast.LocalCluster,
 ) -> None:
-    ContextFile(
+    known = Context(
         address=local.address, tenant=local.tenant, key=f"file:{local.directory / 'tenant.key'}"
-    ).store(default_path())
+    )
+    store_context(known, default_path())
     with holdfast.connect() as cluster:
         assert isinstance(cluster.spaces(), list)
     with holdfast.connect(tenant="nobody") as other, pytest.raises(holdfast.Unauthenticated):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from holdfast._context import Context
@@ -10,11 +10,7 @@ from holdfast.local_cluster.directory import write_private
 from holdfast.local_cluster.toml_text import toml_text
 
 
-@dataclass(frozen=True, slots=True)
-class ContextFile(Context):
-    """A context that can be written down."""
-
-    def store(self, path: Path) -> None:
-        """Writes it so that only its owner may read it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, toml_text(asdict(self)).rstrip("\n"))
+def store_context(context: Context, path: Path) -> None:
+    """Writes `context` so that only its owner may read it; `Context.load` reads it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, toml_text(asdict(context)).rstrip("\n"))

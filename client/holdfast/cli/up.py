@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from holdfast._context import default_path
+from holdfast._context import Context, default_path
 from holdfast.cli.checks.local_layout import changes_of, check_arenas
-from holdfast.cli.context_file import ContextFile
+from holdfast.cli.context_file import store_context
 from holdfast.cli.output import err, say
 from holdfast.cli.reach import reach_of
 from holdfast.local_cluster import LocalCluster, LocalLayout
@@ -65,21 +65,21 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     where = context or reach_of(shared).context_path or default_path()
-    written = ContextFile(
+    written = Context(
         address=cluster.address,
         tenant=cluster.tenant,
         key=f"file:{cluster.directory / 'tenant.key'}",
         secret=f"file:{cluster.secret_path}",
     )
     try:
-        written.store(where)
+        store_context(written, where)
         say(f"[bold green]ready[/] at {cluster.address}, tenant {cluster.tenant}")
         say(f"context file {where}: try `holdfast status` in another terminal; Ctrl-C stops all")
         _supervise(cluster, stopping)
     finally:
         say("stopping")
         cluster.stop()
-        if data is None and ContextFile.load(where) == written:
+        if data is None and Context.load(where) == written:
             where.unlink()
 
 

@@ -20,9 +20,6 @@ use crate::operation::{Operation, SIGNAL_PERIOD, operation_kind};
 use crate::owners::release_left_behind;
 use crate::segments::Segments;
 
-/// How long a wait outlasts its call's deadline, at which the call ends by itself.
-const GRACE_MS: u64 = 1000;
-
 /// (id, incarnation, tcp address, unix path or '', boot id, is up)
 type NodeTuple = (u64, u64, String, String, String, bool);
 
@@ -203,7 +200,7 @@ impl Client {
             })
             .map(Operation::of)
             .map_err(raised)?;
-        operation.finish(py, deadline_ms.saturating_add(GRACE_MS))
+        operation.finish(py, deadline_ms)
     }
 
     fn event_fd(&self) -> PyResult<RawFd> {

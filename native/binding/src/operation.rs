@@ -13,6 +13,8 @@ use crate::owners::release_left_behind;
 
 /// Signals are looked at this often while waiting.
 pub const SIGNAL_PERIOD: Duration = Duration::from_millis(100);
+/// How long a wait outlasts its call's deadline, at which the call ends by itself.
+const GRACE_MS: u64 = 1000;
 
 /// (node, crc, write_id, position_class, touches, pinned, age_ms)
 type StatTuple = (u64, u32, u32, u8, u8, bool, u64);
@@ -59,11 +61,11 @@ impl Operation {
         }
     }
 
-    /// Waits for its end and answers what became of it. One that is not done when the time is
-    /// over, or when a signal raises, is cancelled.
-    pub fn finish<'py>(&self, py: Python<'py>, timeout_ms: u64) -> PyResult<Bound<'py, PyTuple>> {
+    /// Waits for its end, a moment longer than its deadline, and answers what became of it. One
+    /// that is not done then, or when a signal raises, is cancelled.
+    pub fn finish<'py>(&self, py: Python<'py>, deadline_ms: u64) -> PyResult<Bound<'py, PyTuple>> {
         if self.native.result().is_err() {
-            let waited = self.wait(py, timeout_ms);
+            let waited = self.wait(py, deadline_ms.saturating_add(GRACE_MS));
             if !matches!(waited, Ok(true)) {
                 self.cancel(py)?;
             }

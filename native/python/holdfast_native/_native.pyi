@@ -753,9 +753,9 @@ class Operation:
         """Ends it now; once this returns nothing touches its segments."""
     def notify(self) -> bool:
         """Has its end told through the event descriptor from now on; False when it has ended."""
-    def finish(self, timeout_ms: int) -> _Outcome:
-        """Waits for its end and answers what became of it. One that is not done when the time is
-        over, or when a signal raises, is cancelled."""
+    def finish(self, deadline_ms: int) -> _Outcome:
+        """Waits for its end, a moment longer than its deadline, and answers what became of it. One
+        that is not done then, or when a signal raises, is cancelled."""
     def outcome(self) -> _Outcome:
         """What became of it. Raises ClientError before it is done."""
 
