@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 _VALUE_CHARACTERS_MAX = 80
+_SECRET = frozenset({"secret", "key"})
+"""Fields whose value is not told."""
 _MUST: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda context: f"at least {context['ge']}",
     "less_than_equal": lambda context: f"at most {context['le']}",
@@ -46,7 +48,7 @@ def _fault(found: Mapping[str, Any]) -> str:
         # What several fields must hold together names them itself.
         together = isinstance(found["input"], Mapping)
         return text if together or not field else f"{field}: {text}"
-    value = "set" if "secret" in found["loc"] else _shown(found["input"])
+    value = "set" if _SECRET & set(found["loc"]) else _shown(found["input"])
     must = _MUST.get(kind)
     if must is None:
         return f"{field} is {value}: {found['msg']}"

@@ -1,0 +1,94 @@
+"""A call under way that an engine's door looks at from time to time, and never waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from holdfast._pending import Pending
+from holdfast._results import KeyResults
+from holdfast._status import Status
+from holdfast.errors import HoldfastError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of a call; the call never raises."""
+
+    good: npt.NDArray[np.bool_]
+    """bool[keys]: found, loaded or kept."""
+    reasons: Mapping[str, int]
+    """Why the others were not, with counts."""
+    seconds: float
+    """How long it took until it was seen to have ended."""
+
+    @property
+    def prefix(self) -> int:
+        """Good keys before the first that is not."""
+        return len(self.good) if self.good.all() else int(np.argmin(self.good))
+
+
+class Started:
+    """Keys of one space asked for, read or written. `outcome` once it is `done`."""
+
+    def __init__(
+        self,
+        pending: Pending[KeyResults] | None,
+        keys: int,
+        good: tuple[Status, ...],
+        ended: Callable[[Outcome], None],
+        why: str = "",
+    ) -> None:
+        """pending: the call; None if it could not even be started, for the reason `why`."""
+        self._pending = pending
+        self._keys = keys
+        self._good = good
+        self._ended = ended
+        self._why = why
+        self._began = time.monotonic()
+        self._outcome: Outcome | None = None
+
+    @property
+    def keys(self) -> int:
+        """Keys of the call."""
+        return self._keys
+
+    def done(self) -> bool:
+        """Whether it has ended; nothing touches its memory from then on."""
+        return self._outcome is not None or self._pending is None or self._pending.done()
+
+    def cancel(self) -> None:
+        """Ends it now; nothing touches its memory once this returns."""
+        if self._pending is not None and self._outcome is None:
+            self._pending.cancel()
+
+    def outcome(self) -> Outcome:
+        """What became of it; waits for its end, which its deadline bounds."""
+        if self._outcome is None:
+            self._outcome = self._read()
+            self._ended(self._outcome)
+        return self._outcome
+
+    def _read(self) -> Outcome:
+        why = self._why
+        if self._pending is not None:
+            try:
+                found = self._pending.result()
+            except HoldfastError as error:
+                why = reason_of(error)
+            else:
+                seconds = time.monotonic() - self._began
+                good = np.isin(found.statuses, self._good)
+                return Outcome(good, found.reasons, seconds)
+        nothing = np.zeros(self._keys, dtype=np.bool_)
+        return Outcome(nothing, {why: self._keys}, time.monotonic() - self._began)
+
+
+def reason_of(error: HoldfastError) -> str:
+    """The name under which an error is counted: `DeadlineExceeded` is "deadline_exceeded"."""
+    name = type(error).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

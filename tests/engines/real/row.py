@@ -1,0 +1,37 @@
+"""One line of build/engines.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.engines.real.bed import Bed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one case showed."""
+
+    name: str
+    passed: bool
+    external_hits: int | None = None
+    """Tokens that the engine counted as found outside, where it counts them."""
+    tokens_equal: bool | None = None
+    """Whether the output tokens were those of a run without Holdfast."""
+    seconds: float = 0.0
+    detail: str = ""
+    """What was seen; of a case that failed, enough to start looking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A group of rows that share engine processes."""
+
+    name: str
+    engine: str
+    """Whose environment it needs: "vllm", "lmcache" or "sglang"."""
+    run: Callable[[Bed], list[Row]] = field(repr=False)
+    core: bool = False
+    """Whether CI runs it however little time is left."""
