@@ -61,6 +61,14 @@ class Started:
         """Whether it has ended; nothing touches its memory from then on."""
         return self._outcome is not None or self._pending is None or self._pending.done()
 
+    def when_done(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` once it has ended, on whichever thread hears of it; at once if it has.
+        It must be short."""
+        if self._outcome is not None or self._pending is None:
+            callback()
+        else:
+            self._pending.add_done_callback(lambda _pending: callback())
+
     def cancel(self) -> None:
         """Ends it now; nothing touches its memory once this returns."""
         if self._pending is not None and self._outcome is None:
