@@ -38,6 +38,7 @@ class Door:
         self._link = link
         self._counters = link.counters
         self._space: Space | None = None
+        self._opened: list[Callable[[], object]] = []
 
     @property
     def ready(self) -> bool:
@@ -48,6 +49,25 @@ class Door:
         """The space is open from now on."""
         self._space = space
         self.refused = None
+        self._call_opened()
+
+    def refuse(self, error: HoldfastError) -> None:
+        """The cluster says that this engine may not use the space, for now at least."""
+        self.refused = error
+        self._call_opened()
+
+    def when_settled(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` when the space is open or was refused; at once if it is. On
+        whichever thread hears of it: it must be short."""
+        self._opened.append(callback)
+        if self.ready or self.refused is not None:
+            # Asked after it was noted, so that none is missed; called twice at worst.
+            self._call_opened()
+
+    def _call_opened(self) -> None:
+        waiting, self._opened = self._opened, []
+        for callback in waiting:
+            callback()
 
     def register(self, buffer: Any) -> Region:
         """Registers host memory, see `Space.register`; needs no cluster."""
@@ -78,6 +98,13 @@ class Door:
             keys,
             _KEPT,
             lambda space: space.futures.put(keys, segments, first_position, deadline=deadline_s),
+        )
+
+    def delete(self, keys: Keys) -> Started:
+        """Starts to remove blocks; good are those that were there."""
+        deadline_s = self._link.settings.save_deadline_ms / 1000
+        return self._start(
+            "delete", keys, _FOUND, lambda space: space.futures.delete(keys, deadline=deadline_s)
         )
 
     def _start(

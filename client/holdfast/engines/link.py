@@ -72,6 +72,11 @@ class Link:
         self._wake.set()
         return door
 
+    def space_names(self) -> list[str]:
+        """Names of the tenant's spaces. Waits for the cluster, so never on an engine's own
+        thread; raises HoldfastError."""
+        return self._cluster.spaces()
+
     def reopen(self) -> None:
         """A door found its space gone: opens it again in the background."""
         self._wake.set()
@@ -95,7 +100,7 @@ class Link:
                 shut = [door for door in self._doors if not door.ready]
             failed = [door for door in shut if not self._opened(door)]
             if failed:
-                self._closing.wait(pause_s)
+                self._wake.wait(pause_s)  # a door that is new is not kept waiting
                 pause_s = min(pause_s * 2, PAUSE_S_MAX)
             else:
                 pause_s = PAUSE_S_MIN
@@ -109,7 +114,7 @@ class Link:
             if door.refused is None:
                 self.log.error("space %s cannot be used, serving goes on without it: %s",
                                door.name, error)  # fmt: skip
-            door.refused = error
+            door.refuse(error)
             return False
         except HoldfastError as error:
             self.health.bad(str(error), certain=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,7 +47,7 @@ class EngineSettings(BaseModel):
     """How long blocks that are being stored may be kept from reuse."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> EngineSettings:
+    def of(cls, values: Mapping[str, Any]) -> Self:
         """Checks `values`. Raises ConfigInvalid that names every setting that is wrong."""
         try:
             return cls.model_validate(dict(values))
