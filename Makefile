@@ -16,6 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 native_sources := $(shell find native -path native/target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 proto_sources := $(wildcard proto/holdfast_proto/*.proto)
+engines := $(patsubst ops/engines/%.lock,%,$(wildcard ops/engines/*.lock))
 python_code := proto kvstore datanode metanode client tests bench ops
 
 # ---------------------------------------------------------------- what a person runs
@@ -23,7 +24,7 @@ python_code := proto kvstore datanode metanode client tests bench ops
 .PHONY: help
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
-		| awk -F '\t' '{printf "  %-10s %s\n", $$1, $$2}'
+		| awk -F '\t' '{printf "  %-12s %s\n", $$1, $$2}'
 
 # Variables of `make run`, all optional: TRACE=path, BLOCK_KIB=, ARENA_MIB=, KILL=0
 run_options := $(if $(TRACE),--trace '$(TRACE)') $(if $(BLOCK_KIB),--block-kib $(BLOCK_KIB)) \
@@ -50,6 +51,11 @@ test-native: install
 test-python: install
 	@echo "== Python tests"
 	@$(PYTHON) -m pytest -q
+
+# ENGINES= names of cases (all), MINUTES= what there is time for (no limit): see tests/engines/real.
+.PHONY: test-engines
+test-engines: install $(engines:%=engines-%)  ## cases with the real engines; writes build/engines.json
+	@$(PYTHON) -m tests.engines.real $(if $(MINUTES),--minutes $(MINUTES)) $(ENGINES)
 
 .PHONY: check
 check: install  ## inner loop: fast tests only
@@ -112,6 +118,11 @@ wheels: build/venv.stamp  ## one wheel of each package into dist/
 lock: build/venv.stamp  ## resolve requirements.lock anew (writes)
 	@$(PYTHON) ops/lock_requirements.py
 
+# Those of engines, one at a time: lock-vllm and so on.
+.PHONY: $(engines:%=lock-%)
+$(engines:%=lock-%): lock-%: build/venv.stamp
+	@$(PYTHON) ops/engines/lock.py $*
+
 .PHONY: clean
 clean:  ## remove what was built, keep .venv and native/target
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -146,4 +157,18 @@ build/proto.stamp: build/venv.stamp $(proto_sources) proto/hatch_build.py
 
 build/install.stamp: build/venv.stamp build/native.stamp build/proto.stamp pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# An environment for each engine that has a lock: build/engines/NAME, made once.
+.PHONY: $(engines:%=engines-%)
+$(engines:%=engines-%): engines-%: build/engines/%/holdfast.stamp
+
+.PRECIOUS: build/engines/%/locked.stamp build/engines/%/holdfast.stamp
+build/engines/%/locked.stamp: ops/engines/%.lock ops/engines/install.py build/venv.stamp
+	@echo "installing the environment of $* (gigabytes the first time)"
+	@$(PYTHON) ops/engines/install.py $* locked
+	@touch $@
+
+build/engines/%/holdfast.stamp: build/engines/%/locked.stamp build/install.stamp
+	@$(PYTHON) ops/engines/install.py $* holdfast
 	@touch $@
