@@ -1,0 +1,33 @@
+"""One cluster for all tests of engines' doors that do not damage theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import holdfast
+
+
+@pytest.fixture(scope="session")
+def engine_cluster() -> Iterator[holdfast.LocalCluster]:
+    """Two data nodes and one metadata member."""
+    layout = holdfast.LocalLayout(data_nodes=2, arena_mib=64)
+    with holdfast.LocalCluster(layout) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def reach(engine_cluster: holdfast.LocalCluster) -> dict[str, Any]:
+    """Settings by which a door finds that cluster."""
+    return reach_of(engine_cluster)
+
+
+def reach_of(cluster: holdfast.LocalCluster) -> dict[str, Any]:
+    """Settings by which a door finds `cluster` as its first tenant."""
+    return {
+        "address": cluster.address,
+        "tenant": cluster.tenant,
+        "key": f"file:{cluster.directory / 'tenant.key'}",
+    }
