@@ -13,6 +13,7 @@ from typing import Any
 
 import holdfast
 from tests.engines.real.driven import Driven, DriverError
+from tests.engines.real.fleet import Fleet
 
 __all__ = ["Bed", "Driven", "DriverError"]
 
@@ -31,6 +32,11 @@ class Bed:
     """For files of cases: models, logs."""
     started: list[Driven] = field(default_factory=list)
     """Every driver of this run."""
+    fleet: Fleet = field(init=False)
+    """The vLLM engines that cases share."""
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet(self)
 
     @property
     def reach(self) -> dict[str, Any]:
@@ -81,6 +87,12 @@ class Bed:
     ) -> Any:
         """Runs a driver to its end and answers its result. Raises DriverError."""
         return self.start(engine, driver, request, env).result(timeout_s)
+
+    def close(self) -> None:
+        """Ends every driver that still runs; the cluster is its owner's."""
+        self.fleet.close()
+        for driven in self.started:
+            driven.close()
 
 
 def _environment(engine_bin: Path) -> dict[str, str]:

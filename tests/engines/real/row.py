@@ -35,3 +35,5 @@ class Case:
     run: Callable[[Bed], list[Row]] = field(repr=False)
     core: bool = False
     """Whether CI runs it however little time is left."""
+    estimate_s: float = 120.0
+    """What it takes on two cores: without that much left, a run with a limit leaves it out."""

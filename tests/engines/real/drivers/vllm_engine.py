@@ -2,12 +2,13 @@
 
 Reads a line of JSON at a time and answers each with one; prompts are computed meanwhile. Requests:
 `engine` (another one in the place of the present one), `generate`, `abort`, `counters`, `reset`
-(of vLLM's own prefix cache), `puts`, `hold`, `go`, `exit`. The first line is an `engine`.
+(of vLLM's own prefix cache), `pages`, `puts`, `hold`, `go`, `exit`. The first line is an `engine`.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import sys
@@ -173,6 +174,8 @@ class Engine:
                 self.tell({"counters": {**_vllm_counters(), **self.watch.counters()}})
             case "reset":
                 self.tell({"reset": bool(self._llm.reset_prefix_cache())})
+            case "pages":
+                self.tell({"pages": _pages(self._llm)})
             case "puts":
                 self.tell({"puts": self.watch.puts})
             case "hold":
@@ -192,6 +195,23 @@ def _vllm_counters() -> dict[str, float]:
             if not sample.name.endswith("_created"):
                 sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
     return sums
+
+
+def _pages(llm: Any) -> list[str]:
+    """SHA-256 of each block in vLLM's own prefix cache, one layer's page behind the other's."""
+    import torch
+
+    core = llm.llm_engine.engine_core.engine_core
+    layers = core.model_executor.driver_worker.worker.model_runner.kv_caches
+    cached = core.scheduler.kv_cache_manager.block_pool.cached_block_hash_to_block._cache
+    digests = []
+    for found in cached.values():
+        for block in found.values() if isinstance(found, dict) else (found,):
+            digest = hashlib.sha256()
+            for layer in layers:
+                digest.update(layer[block.block_id].contiguous().view(torch.uint8).numpy().data)
+            digests.append(digest.hexdigest())
+    return digests
 
 
 def _read_lines(engine: Engine, lines: SimpleQueue[dict[str, Any]]) -> None:

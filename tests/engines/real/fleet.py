@@ -1,0 +1,140 @@
+"""The vLLM processes that cases share: each is started when a case first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import holdfast
+from holdfast.local_cluster.waiting import wait_for
+from tests.engines.real.stored_blocks import STORED_S, StoredBlocks
+from tests.engines.real.tiny_model import make_model
+from tests.engines.real.vllm_engine import OUTPUT_TOKENS, EngineSpec, Output, Prompt, VllmEngine
+
+if TYPE_CHECKING:
+    from tests.engines.real.bed import Bed
+
+LOAD_DEADLINE_MS = 2_000
+_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+
+
+class Fleet:
+    """`store` writes, `load` starts later and has no cache of its own, `changing` is whatever a
+    case makes of it; more by `start`. References are those of engines without a connector."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        self._engines: dict[str, VllmEngine] = {}
+        self._references: dict[tuple[Path, str, tuple[int, ...], int], Output] = {}
+        self._models: dict[str, Path] = {}
+        self._client: holdfast.Cluster | None = None
+
+    @property
+    def client(self) -> holdfast.Cluster:
+        """A client of the tenant that engines use."""
+        if self._client is None:
+            self._client = self._bed.cluster.connect()
+        return self._client
+
+    def model(self, name: str, **options: Any) -> Path:
+        """The folder of a model, made when it is first asked for; see `make_model`."""
+        if name not in self._models:
+            self._models[name] = make_model(self._bed.directory / name, **options)
+        return self._models[name]
+
+    @property
+    def full(self) -> Path:
+        """The model whose layers all see the whole context."""
+        return self.model("full")
+
+    def kv(self, **settings: Any) -> dict[str, Any]:
+        """Settings of the connector: every hit is taken, so that they can be counted."""
+        return {
+            **self._bed.reach,
+            "offer": "always",
+            "load_deadline_ms": LOAD_DEADLINE_MS,
+            **settings,
+        }
+
+    def spec(self, **arguments: Any) -> EngineSpec:
+        """An engine of the full model with the connector."""
+        return replace(EngineSpec(self.full, self.kv()), **arguments)
+
+    @property
+    def store(self) -> VllmEngine:
+        """Asynchronous, with vLLM's own prefix cache."""
+        return self.start("store", self.spec())
+
+    @property
+    def load(self) -> VllmEngine:
+        """Asynchronous, without it: whatever is not in the cluster is computed."""
+        return self.start("load", self.spec(prefix_caching=False))
+
+    def start(self, name: str, spec: EngineSpec, environment: Mapping[str, str] = {}) -> VllmEngine:
+        """The engine called `name`; a process of its own, started on the first call."""
+        if name not in self._engines:
+            driven = self._bed.start(
+                "vllm",
+                "vllm_engine",
+                {"do": "engine", "spec": spec.arguments()},
+                {**_ENVIRONMENT, **environment},
+            )
+            self._engines[name] = VllmEngine(driven, spec)
+        return self._engines[name]
+
+    def changing(self, spec: EngineSpec) -> VllmEngine:
+        """The process whose engine is replaced: with `spec` from now on."""
+        engine = self.start("changing", spec)
+        if engine.spec != spec:
+            engine.rebuild(spec)
+        return engine
+
+    def references(
+        self,
+        prompts: Sequence[Prompt],
+        max_tokens: int = OUTPUT_TOKENS,
+        *,
+        model: Path | None = None,
+        dtype: str = "float32",
+    ) -> list[Output]:
+        """What an engine without Holdfast answers. model: the full one by default."""
+        folder = model or self.full
+        keys = [(folder, dtype, tuple(prompt.tokens), max_tokens) for prompt in prompts]
+        missing = [
+            (key, prompt)
+            for key, prompt in zip(keys, prompts, strict=True)
+            if key not in self._references
+        ]
+        if missing:
+            spec = EngineSpec(folder, prefix_caching=False, dtype=dtype)
+            engine = self.changing(spec)
+            outputs = engine.generate([prompt for _, prompt in missing], max_tokens)
+            self._references.update(zip((key for key, _ in missing), outputs, strict=True))
+        return [self._references[key] for key in keys]
+
+    def stored(self, engine: VllmEngine, prompts: Sequence[Prompt]) -> StoredBlocks:
+        """Lets `engine` compute prompts that it has not seen, and waits until their full blocks
+        are in the cluster, which it answers (and what was stored behind them, if anything)."""
+        before = len(engine.puts())
+        engine.generate(prompts)
+        wanted = sum(prompt.blocks for prompt in prompts)
+
+        def put_blocks() -> list[dict[str, Any]] | None:
+            puts = engine.puts()[before:]
+            keys = {(put["space"], key) for put in puts for key in put["keys"]}
+            return puts if len(keys) >= wanted else None
+
+        found = StoredBlocks.of_puts(
+            self.client, wait_for(f"put of {wanted} blocks", put_blocks, STORED_S)
+        )
+        found.wait_until_stored()
+        return found
+
+    def close(self) -> None:
+        """Ends every engine and the client."""
+        for engine in self._engines.values():
+            engine.close()
+        if self._client is not None:
+            self._client.close()
