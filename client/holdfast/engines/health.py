@@ -27,6 +27,7 @@ class Health:
         self._clock = clock
         self._lock = Lock()
         self._failing = False
+        self._trying = False
         self._silent = 0
         self._pause_s = PAUSE_S_MIN
         self._again_at = 0.0
@@ -44,12 +45,14 @@ class Health:
             if self._clock() < self._again_at:
                 return False
             self._again_at = self._clock() + self._pause_s
+            self._trying = True
             return True
 
     def good(self) -> None:
         """Somebody answered."""
         with self._lock:
             ended, self._failing = self._failing, False
+            self._trying = False
             self._silent = 0
             self._pause_s = PAUSE_S_MIN
         if ended:
@@ -61,7 +64,10 @@ class Health:
             self._silent += 1
             if not certain and self._silent < SILENT_CALLS:
                 return
+            if self._failing and not self._trying:
+                return  # it was under way when the outage began, and is no news of it
             began, self._failing = not self._failing, True
+            self._trying = False
             self._pause_s = PAUSE_S_MIN if began else min(self._pause_s * 2, PAUSE_S_MAX)
             self._again_at = self._clock() + self._pause_s
         if began:
