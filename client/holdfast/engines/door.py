@@ -14,7 +14,7 @@ from holdfast._space import Space
 from holdfast._status import Status
 from holdfast.engines.fingerprint import Fingerprint
 from holdfast.engines.started import Outcome, Started, reason_of
-from holdfast.errors import HoldfastError, NotFound
+from holdfast.errors import HoldfastError, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from holdfast.engines.link import Link
@@ -50,6 +50,10 @@ class Door:
         self._space = space
         self.refused = None
         self._call_opened()
+
+    def shut(self) -> None:
+        """Its space cannot be used any more: misses until it is open again."""
+        self._space = None
 
     def refuse(self, error: HoldfastError) -> None:
         """The cluster says that this engine may not use the space, for now at least."""
@@ -88,6 +92,7 @@ class Door:
             keys,
             _FOUND,
             lambda space: space.futures.get(keys, segments, deadline=deadline_s),
+            timed=True,
         )
 
     def put(self, keys: Keys, segments: Segments, first_position: int = 0) -> Started:
@@ -113,6 +118,8 @@ class Door:
         keys: Keys,
         good: tuple[Status, ...],
         call: Callable[[Space], Pending[Any]],
+        *,
+        timed: bool = False,
     ) -> Started:
         ended = partial(self._ended, what)
         space = self._space
@@ -123,13 +130,13 @@ class Door:
             return Started(None, len(keys), good, self._counted(what), "outage")
         try:
             pending = call(space)
-        except NotFound as error:
-            self._space = None
+        except (NotFound, Unauthenticated) as error:
+            self.shut()
             self._link.reopen()
             return Started(None, len(keys), good, self._counted(what), reason_of(error))
         except HoldfastError as error:
             return Started(None, len(keys), good, self._counted(what), reason_of(error))
-        return Started(pending, len(keys), good, ended)
+        return Started(pending, len(keys), good, ended, timed=timed)
 
     def _counted(self, what: str) -> Callable[[Outcome], None]:
         return lambda outcome: self._count(what, outcome)
@@ -145,7 +152,7 @@ class Door:
         self._count(what, outcome)
         silent = sum(count for why, count in outcome.reasons.items() if why in _SILENT)
         if "not_found" in outcome.reasons:
-            self._space = None
+            self.shut()
             self._link.reopen()
         if silent and silent >= len(outcome.good):
             self._link.health.bad(max(outcome.reasons, key=lambda why: outcome.reasons[why]))

@@ -29,6 +29,7 @@ from holdfast.errors import (
 
 _REFUSED = (InvalidArgument, PermissionDenied, SpaceMismatch, Unauthenticated)
 """Answers that will not change by waiting: said as errors, and still tried again now and then."""
+_END_S = 1.0
 
 
 class Link:
@@ -77,25 +78,44 @@ class Link:
         thread; raises HoldfastError."""
         return self._cluster.spaces()
 
+    def leave(self, door: Door) -> None:
+        """Forgets a door; calls that it started go on."""
+        with self._lock:
+            self._doors = [each for each in self._doors if each is not door]
+
     def reopen(self) -> None:
         """A door found its space gone: opens it again in the background."""
         self._wake.set()
 
     def close(self) -> None:
-        """Ends every call under way and the connection; closing twice does nothing."""
+        """Ends every call under way and the connection; closing twice does nothing.
+
+        Waits a moment only. An attempt to reach a cluster that does not answer goes on for as
+        long as it may, on a thread that nobody waits for, and no call is under way then.
+        """
+        closed_before = self._closing.is_set()
         self._closing.set()
         self._wake.set()
-        if os.getpid() != self._process:
+        if closed_before or os.getpid() != self._process:
             return
-        if self._thread is not None:
-            self._thread.join(timeout=self.settings.lookup_deadline_ms / 1000 + 5.0)
+        ending = Thread(target=self._end, name="holdfast-link-end", daemon=True)
+        ending.start()
+        ending.join(_END_S)
+
+    def _end(self) -> None:
+        with self._lock:
+            cluster = self._cluster
         with contextlib.suppress(HoldfastError):
-            self._cluster.close()
+            cluster.close()
+        if self._thread is not None:
+            self._thread.join()
 
     def _open_doors(self) -> None:
         pause_s = PAUSE_S_MIN
         while not self._closing.is_set():
             self._wake.clear()
+            if self._closing.is_set():
+                return  # asked after `clear`: it may have swallowed the word of it
             with self._lock:
                 shut = [door for door in self._doors if not door.ready]
             failed = [door for door in shut if not self._opened(door)]
@@ -109,18 +129,41 @@ class Link:
     def _opened(self, door: Door) -> bool:
         try:
             door.enter(self._space(door))
-        except _REFUSED as error:
-            self.counters.add(f"spaces_refused/{reason_of(error)}")
-            if door.refused is None:
-                self.log.error("space %s cannot be used, serving goes on without it: %s",
-                               door.name, error)  # fmt: skip
-            door.refuse(error)
-            return False
         except HoldfastError as error:
-            self.health.bad(str(error), certain=True)
-            return False
+            return self._closing.is_set() or self._not_opened(door, error)
         self.health.good()
         return True
+
+    def _not_opened(self, door: Door, error: HoldfastError) -> bool:
+        if not isinstance(error, _REFUSED):
+            self.health.bad(str(error), certain=True)
+            return False
+        self.counters.add(f"spaces_refused/{reason_of(error)}")
+        if door.refused is None:
+            self.log.error(
+                "space %s cannot be used, serving goes on without it: %s", door.name, error
+            )
+        door.refuse(error)
+        if isinstance(error, Unauthenticated):
+            self._read_key_again()
+        return False
+
+    def _read_key_again(self) -> None:
+        """A key that was replaced lies where the old one lay. What the old one opened is shut."""
+        try:
+            fresh = _cluster_of(self.settings)
+        except HoldfastError as error:
+            self.log.info("the key cannot be read just now: %s", error)
+            return
+        with self._lock:
+            if self._closing.is_set():
+                return
+            old, self._cluster = self._cluster, fresh
+            doors = list(self._doors)
+        for door in doors:
+            door.shut()
+        with contextlib.suppress(HoldfastError):
+            old.close()
 
     def _space(self, door: Door) -> Space:
         return self._cluster.space(

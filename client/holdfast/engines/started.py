@@ -24,7 +24,7 @@ class Outcome:
     reasons: Mapping[str, int]
     """Why the others were not, with counts."""
     seconds: float
-    """How long it took until it was seen to have ended."""
+    """How long it took: to its end where that was noted, else until it was seen to have ended."""
 
     @property
     def prefix(self) -> int:
@@ -42,15 +42,21 @@ class Started:
         good: tuple[Status, ...],
         ended: Callable[[Outcome], None],
         why: str = "",
+        *,
+        timed: bool = False,
     ) -> None:
-        """pending: the call; None if it could not even be started, for the reason `why`."""
+        """pending: the call; None if it could not even be started, for the reason `why`. timed:
+        its end is noted when it happens, not when somebody looks."""
         self._pending = pending
         self._keys = keys
         self._good = good
         self._ended = ended
         self._why = why
         self._began = time.monotonic()
+        self._seconds: float | None = None
         self._outcome: Outcome | None = None
+        if timed and pending is not None:
+            pending.add_done_callback(lambda _pending: self._note_end())
 
     @property
     def keys(self) -> int:
@@ -89,11 +95,15 @@ class Started:
             except HoldfastError as error:
                 why = reason_of(error)
             else:
-                seconds = time.monotonic() - self._began
                 good = np.isin(found.statuses, self._good)
-                return Outcome(good, found.reasons, seconds)
+                return Outcome(good, found.reasons, self._note_end())
         nothing = np.zeros(self._keys, dtype=np.bool_)
-        return Outcome(nothing, {why: self._keys}, time.monotonic() - self._began)
+        return Outcome(nothing, {why: self._keys}, self._note_end())
+
+    def _note_end(self) -> float:
+        if self._seconds is None:
+            self._seconds = time.monotonic() - self._began
+        return self._seconds
 
 
 def reason_of(error: HoldfastError) -> str:

@@ -1,0 +1,30 @@
+"""What an operator can set in `kv_connector_extra_config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from holdfast.engines.settings import EngineSettings
+
+
+class VllmSettings(EngineSettings):
+    """Settings of the connector, beside those of every engine."""
+
+    load: Literal["async", "sync"] = "async"
+    """Whether requests wait beside the running ones while their blocks are read, or the step of
+    their first forward waits. Models with several KV groups always load asynchronously."""
+    offer: Literal["when_faster", "always"] = "when_faster"
+    """Whether a hit is only taken when reading it is expected to beat computing it."""
+    save: bool = True
+    """Whether blocks are stored; False: read only."""
+    save_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 1 << 30
+    """Bytes of blocks, over all workers' shards, that may be kept from reuse because they are being
+    stored; what exceeds it is dropped from the tail of its request."""
+    weights: Path | None = None
+    """Folder of the checkpoint, where the engine loads it in a way that does not tell."""
+    weights_digest: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,128}$")] | None = None
+    """Stands for the contents of the weights in place of a digest of their files: equal text must
+    mean equal weights."""
