@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,15 +72,11 @@ class Fleet:
         """Asynchronous, without it: whatever is not in the cluster is computed."""
         return self.start("load", self.spec(prefix_caching=False))
 
-    def start(self, name: str, spec: EngineSpec, environment: Mapping[str, str] = {}) -> VllmEngine:
+    def start(self, name: str, spec: EngineSpec, driver: str = "vllm_engine") -> VllmEngine:
         """The engine called `name`; a process of its own, started on the first call."""
         if name not in self._engines:
-            driven = self._bed.start(
-                "vllm",
-                "vllm_engine",
-                {"do": "engine", "spec": spec.arguments()},
-                {**_ENVIRONMENT, **environment},
-            )
+            request = {"do": "engine", "spec": spec.arguments()}
+            driven = self._bed.start("vllm", driver, request, _ENVIRONMENT)
             self._engines[name] = VllmEngine(driven, spec)
         return self._engines[name]
 

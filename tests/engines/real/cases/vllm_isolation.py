@@ -1,0 +1,84 @@
+"""Blocks of other bytes, or of somebody else, are never shared."""
+
+from __future__ import annotations
+
+from tests.engines.real.bed import Bed
+from tests.engines.real.row import Case, Row
+from tests.engines.real.tiny_model import make_model, prompt
+from tests.engines.real.verdict import Verdict
+from tests.engines.real.vllm_engine import Counted, EngineSpec, Prompt
+
+
+def two_salts(bed: Bed) -> list[Row]:
+    """A prompt's salt is part of its keys."""
+    fleet = bed.fleet
+    tokens = prompt(300, 1000)
+    one, two = Prompt(tokens, "one"), Prompt(tokens, "two")
+    references = fleet.references([Prompt(tokens)])
+    fleet.stored(fleet.store, [one])
+    verdict = Verdict("vllm: two cache salts share no block")
+    counted = Counted(fleet.load)
+    verdict.outputs(fleet.load.generate([two]), references)
+    verdict.outputs(fleet.load.generate([Prompt(tokens)]), references)
+    verdict.hits(counted.external_hits(), 0)
+    same = Verdict("vllm: the same cache salt shares blocks")
+    counted = Counted(fleet.load)
+    same.outputs(fleet.load.generate([one]), references)
+    same.hits(counted.external_hits(), one.hit_tokens)
+    return [verdict.row(), same.row()]
+
+
+def two_dtypes(bed: Bed) -> list[Row]:
+    """The same weights computed in another type."""
+    fleet = bed.fleet
+    asked = Prompt(prompt(310, 1000))
+    fleet.stored(fleet.store, [asked])
+    references = fleet.references([asked], dtype="bfloat16")
+    verdict = Verdict("vllm: two data types share no block")
+    spec = EngineSpec(fleet.full, fleet.kv(), prefix_caching=False, dtype="bfloat16")
+    engine = fleet.changing(spec)
+    counted = Counted(engine)
+    fleet.stored(engine, [asked])
+    verdict.hits(counted.external_hits(), 0)
+    again = Counted(engine)
+    outputs = engine.generate([asked])
+    verdict.equal("hits of its own", again.external_hits(), asked.hit_tokens)
+    # Half precision is not compared by log-probability: a prefix that is there moves them.
+    equal = outputs[0].tokens == references[0].tokens
+    verdict.saw(f"tokens {'equal' if equal else 'not equal'} to those without Holdfast")
+    return [verdict.row()]
+
+
+def other_weights(bed: Bed) -> list[Row]:
+    """Other weights under the same path; the same weights under another."""
+    fleet = bed.fleet
+    asked = Prompt(prompt(320, 1000))
+    path = make_model(bed.directory / "served", seed=5)
+    spec = EngineSpec(path, fleet.kv(), prefix_caching=False)
+    engine = fleet.changing(spec)
+    fleet.stored(engine, [asked])
+    changed = make_model(bed.directory / "changed", seed=6)
+    references = fleet.references([asked], model=changed)
+
+    other = Verdict("vllm: other weights under the same path share no block")
+    make_model(path, seed=6)
+    engine = fleet.changing(spec)
+    counted = Counted(engine)
+    other.outputs(engine.generate([asked]), references)
+    other.hits(counted.external_hits(), 0)
+
+    moved = make_model(bed.directory / "moved", seed=5)
+    same = Verdict("vllm: the same weights under another path share blocks")
+    references = fleet.references([asked], model=moved)
+    engine = fleet.changing(EngineSpec(moved, fleet.kv(), prefix_caching=False))
+    counted = Counted(engine)
+    same.outputs(engine.generate([asked]), references)
+    same.hits(counted.external_hits(), asked.hit_tokens)
+    return [other.row(), same.row()]
+
+
+CASES = [
+    Case("vllm-two-salts", "vllm", two_salts, estimate_s=20),
+    Case("vllm-two-dtypes", "vllm", two_dtypes, estimate_s=60),
+    Case("vllm-other-weights", "vllm", other_weights, estimate_s=60),
+]
