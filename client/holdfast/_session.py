@@ -178,13 +178,16 @@ class Session:
         self._failure = from_wire(*to_wire(error))
 
     def _bind(self, binding: SpaceBinding, ticket: bytes) -> None:
-        self.native.bind_space(
-            tenant=self.tenant_number,
-            space=binding.number,
-            block_bytes=binding.block_bytes,
-            copies=binding.copies,
-            ticket=ticket,
-        )
+        try:
+            self.native.bind_space(
+                tenant=self.tenant_number,
+                space=binding.number,
+                block_bytes=binding.block_bytes,
+                copies=binding.copies,
+                ticket=ticket,
+            )
+        except holdfast_native.NativeError as error:  # closed at this moment
+            raise translated(error) from error
 
     def install_map(self, reply: pb.MapReply) -> None:
         """Gives the native client a newer map; an answer without one is no news."""

@@ -78,6 +78,11 @@ class Link:
         thread; raises HoldfastError."""
         return self._cluster.spaces()
 
+    def drop(self, door: Door) -> None:
+        """Deletes the space of `door` with all blocks, for every engine that uses it; an empty one
+        takes its place. Waits for the cluster; raises HoldfastError."""
+        self._cluster.delete_space(door.name)
+
     def leave(self, door: Door) -> None:
         """Forgets a door; calls that it started go on."""
         with self._lock:
