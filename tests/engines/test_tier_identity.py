@@ -163,7 +163,7 @@ def test_lora_is_served_when_its_names_are_its_weights() -> None:
 
 def test_a_hash_scheme_that_is_random_in_each_process_is_refused() -> None:
     assert hash_facts("sha256", lambda: "fixed") == {"hash": "sha256", "hash_seed": "fixed"}
-    with pytest.raises(ConfigInvalid, match="sha256_cbor.*PYTHONHASHSEED"):
+    with pytest.raises(ConfigInvalid, match=r"sha256_cbor.*PYTHONHASHSEED"):
         hash_facts("xxhash", lambda: str(next(_seeds)))
 
 
