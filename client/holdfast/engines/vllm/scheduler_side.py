@@ -190,7 +190,9 @@ class SchedulerSide:
         doors = self.spaces.doors()
         record.asked_again = record.lookup is not None
         record.lookup = None
-        if doors and record.request.block_hashes and self._salted(record):
+        if not doors or self.spaces.opening:
+            return
+        if record.request.block_hashes and self._salted(record):
             keys = {group.number: self._saves.keys(group, record) for group in self._groups}
             record.lookup = Lookup(doors, keys, self._clock())
 
@@ -203,13 +205,10 @@ class SchedulerSide:
 
     def _is_waited_for(self, record: Record) -> bool:
         """Whether a lookup is not possible yet and will soon be."""
-        waited = self._clock() - record.arrived_at
-        return bool(
-            record.request.lora_request is not None
-            and record.salt is None
-            and self.spaces.doors()
-            and waited < self._lookup_s
-        )
+        if self._clock() - record.arrived_at >= self._lookup_s or not self.spaces.doors():
+            return False
+        unsalted = record.request.lora_request is not None and record.salt is None
+        return self.spaces.opening or unsalted
 
     def _is_old(self, record: Record, lookup: Lookup) -> bool:
         if record.asked_again or not lookup.done():

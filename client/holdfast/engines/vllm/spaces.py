@@ -37,6 +37,14 @@ class Spaces:
         with self._lock:
             return self._doors
 
+    @property
+    def opening(self) -> bool:
+        """Whether a space is about to open: lookups are not possible yet and will soon be."""
+        with self._lock:
+            doors = [door for doors in self._doors.values() for door in doors]
+        unsettled = any(not door.ready and door.refused is None for door in doors)
+        return unsettled and not self._link.health.failing
+
     def block_bytes(self, group: int) -> int:
         """Bytes of one block of `group` over all shards."""
         return sum(shard.block_bytes for shard in self._shards.values() if shard.group == group)
