@@ -27,10 +27,12 @@ def engine_facts(vllm_config: Any, layout: Layout, settings: VllmSettings) -> Fa
 
     Raises ConfigInvalid if the weights cannot be told, NotFound and OSError if not read.
     """
-    from vllm.v1.core import kv_cache_utils
+    from vllm.utils.hashing import get_hash_fn_by_name
+    from vllm.v1.core.kv_cache_utils import resolve_none_hash_seed
 
     model = vllm_config.model_config
-    none_hash = hashlib.sha256(kv_cache_utils.NONE_HASH).hexdigest()
+    hash_name = vllm_config.cache_config.prefix_caching_hash_algo
+    seed = resolve_none_hash_seed(get_hash_fn_by_name(hash_name))
     return {
         "engine": "vllm",
         "weights": _weights(vllm_config, settings),
@@ -38,8 +40,8 @@ def engine_facts(vllm_config: Any, layout: Layout, settings: VllmSettings) -> Fa
         "dtype": str(model.dtype),
         "quantization": str(model.quantization),
         "sliding_window": not model.disable_sliding_window,
-        "hash": vllm_config.cache_config.prefix_caching_hash_algo,
-        "hash_seed": none_hash[:32],
+        "hash": hash_name,
+        "hash_seed": hashlib.sha256(seed.encode()).hexdigest()[:32],
         "hash_tokens": layout.hash_tokens,
     }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from holdfast.engines.door import Door
 from holdfast.engines.link import Link
+from holdfast.engines.vllm.deferred import Deferred
 from holdfast.engines.vllm.kv_memory import KvMemory, Moving
 from holdfast.engines.vllm.shard import Shard
 from holdfast.engines.vllm.step import Blocks, Load, Opening, Report, Save, Saved, Step
@@ -137,13 +139,20 @@ class WorkerSide:
             self._doors[group] = self._link.open(label, fingerprint, shard.block_bytes)
 
     def _load(self, part: Blocks) -> Moving:
-        return self._memory.load(self._doors[part.group], part)
+        return self._moving(self._memory.load, part)
 
     def _save(self, part: Blocks) -> Moving | None:
         shard = self._shards.get(part.group)
         if shard is None or not shard.writes:
             return None
-        return self._memory.save(self._doors[part.group], part)
+        return self._moving(self._memory.save, part)
+
+    def _moving(self, move: Callable[[Door, Blocks], Moving], part: Blocks) -> Moving:
+        door = self._doors[part.group]
+        start = partial(move, door, part)
+        if door.ready:
+            return start()
+        return Deferred(door, start, self._link.settings.lookup_deadline_ms / 1000)
 
     def _end_load(self, loading: _Loading, epoch: int | None) -> None:
         """epoch: of the step whose forward needs it; None if none does."""
