@@ -1,6 +1,6 @@
 """Runs cases with real engines: `make test-engines`.
 
-    python -m tests.engines.real [--core] [--minutes N] [--out PATH] [NAME ...]
+    python -m tests.engines.real [--core] [--minutes N] [--out PATH] [--directory PATH] [NAME ...]
 
 Exit status 0 when every row passed, 1 when one failed or an engine's environment is missing.
 """
@@ -11,11 +11,11 @@ import argparse
 import importlib
 import json
 import pkgutil
+import shutil
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,13 +43,14 @@ def main() -> int:
         print(f"no such case: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    with tempfile.TemporaryDirectory(prefix="holdfast-engines-") as directory:
-        with holdfast.LocalCluster(LAYOUT) as cluster:
-            bed = Bed(cluster, Path(directory))
-            try:
-                rows, left_out = _run(bed, chosen, end)
-            finally:
-                bed.close()
+    shutil.rmtree(options.directory, ignore_errors=True)
+    options.directory.mkdir(parents=True)
+    with holdfast.LocalCluster(LAYOUT) as cluster:
+        bed = Bed(cluster, options.directory)
+        try:
+            rows, left_out = _run(bed, chosen, end)
+        finally:
+            bed.close()
     _write(options.out, rows)
     if left_out:
         print(f"left out, for want of time: {', '.join(left_out)}")
@@ -72,6 +73,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--core", action="store_true", help="only the core cases")
     parser.add_argument("--minutes", type=float, help="leave out what does not fit (core runs)")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "engines.json")
+    parser.add_argument("--directory", type=Path, default=ROOT / "build" / "engines-run",
+                        help="for models and logs, emptied first")  # fmt: skip
     parser.add_argument("names", nargs="*", help="only these cases")
     return parser.parse_args()
 
@@ -91,20 +94,23 @@ def _run(bed: Bed, chosen: Sequence[Case], end: float | None) -> tuple[list[Row]
     return rows, left_out
 
 
-def _rows_of(case: Case, bed: Bed) -> list[Row]:
-    """The rows of one case; a case that raises is one failed row."""
+def _rows_of(case: Case, bed: Bed) -> Iterator[Row]:
+    """The rows of one case; an exception is one more row, which failed."""
     began, started = time.monotonic(), len(bed.started)
     if not bed.python(case.engine).exists():
-        return [Row(case.name, False, detail=f"no environment: run make engines-{case.engine}")]
+        detail = f"no environment: run make engines-{case.engine}"
+        yield Row(case.name, False, detail=detail)
+        return
     try:
-        return case.run(bed)
+        yield from case.run(bed)
     except Exception as error:
         traceback.print_exc()
         for driven in bed.started[started:]:
             lines = driven.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-            print(f"   {driven.log.name} ends with:\n   " + "\n   ".join(lines))
+            print(f"   {driven.log} ends with:\n   " + "\n   ".join(lines))
         detail = f"{type(error).__name__}: {str(error)[:300]}"
-        return [Row(case.name, False, seconds=time.monotonic() - began, detail=detail)]
+        seconds = round(time.monotonic() - began, 2)
+        yield Row(case.name, False, seconds=seconds, detail=detail)
 
 
 def _print(row: Row) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +12,23 @@ from typing import TYPE_CHECKING, Any
 import holdfast
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.real.stored_blocks import STORED_S, StoredBlocks
-from tests.engines.real.tiny_model import make_model
-from tests.engines.real.vllm_engine import OUTPUT_TOKENS, EngineSpec, Output, Prompt, VllmEngine
+from tests.engines.real.tiny_model import make_model, prompt
+from tests.engines.real.vllm_engine import (
+    OUTPUT_TOKENS,
+    Counted,
+    EngineSpec,
+    Output,
+    Prompt,
+    VllmEngine,
+)
 
 if TYPE_CHECKING:
     from tests.engines.real.bed import Bed
 
 LOAD_DEADLINE_MS = 2_000
+TRY_S = 2.0
+AGAIN_S = 60.0
+"""Longer than the longest pause of an engine that the cluster did not answer."""
 _ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
@@ -127,6 +139,29 @@ class Fleet:
         )
         found.wait_until_stored()
         return found
+
+    def hits(self, engine: VllmEngine, asked: Prompt) -> int:
+        """Tokens of a prompt that are found in the cluster by now."""
+        counted = Counted(engine)
+        engine.generate([asked], 1)
+        return counted.external_hits()
+
+    def hits_again(self, store: VllmEngine, load: VllmEngine, seed: int) -> int:
+        """Lets `store` compute prompts until one of them is hit in `load`, after a fault; answers
+        how many it took. Raises DeadlineExceeded."""
+        numbers = itertools.count(1)
+
+        def tried() -> int:
+            # Each time another one: what could not be loaded is not offered again for a while.
+            number = next(numbers)
+            asked = Prompt(prompt(seed * 10_000 + number, 200))
+            store.generate([asked])
+            with contextlib.suppress(holdfast.DeadlineExceeded):
+                wait_for("a hit", lambda: self.hits(load, asked) == asked.hit_tokens, TRY_S)
+                return number
+            return 0
+
+        return wait_for("hits after the fault", tried, AGAIN_S)
 
     def close(self) -> None:
         """Ends every engine and the client."""

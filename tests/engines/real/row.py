@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,8 @@ class Case:
     name: str
     engine: str
     """Whose environment it needs: "vllm", "lmcache" or "sglang"."""
-    run: Callable[[Bed], list[Row]] = field(repr=False)
+    run: Callable[[Bed], Iterable[Row]] = field(repr=False)
+    """Gives its rows one by one, so that those before an exception are told."""
     core: bool = False
     """Whether CI runs it however little time is left."""
     estimate_s: float = 120.0

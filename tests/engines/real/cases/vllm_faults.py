@@ -13,7 +13,7 @@ from tests.engines.real.fleet import LOAD_DEADLINE_MS
 from tests.engines.real.row import Case, Row
 from tests.engines.real.tiny_model import prompt
 from tests.engines.real.verdict import Verdict
-from tests.engines.real.vllm_engine import Counted, Prompt, VllmEngine
+from tests.engines.real.vllm_engine import Counted, Prompt
 
 NODES_S = 60.0
 GAP_S_MAX = 0.8
@@ -36,7 +36,7 @@ def _paused(bed: Bed, nodes: int) -> Iterator[None]:
         bed.cluster.wait_for_nodes(len(bed.cluster.data_nodes), NODES_S)
 
 
-def node_stopped(bed: Bed) -> list[Row]:
+def node_stopped(bed: Bed) -> Iterator[Row]:
     """A data node stops answering; requests that run go on decoding meanwhile."""
     fleet = bed.fleet
     running, asked = Prompt(prompt(200, 200)), Prompt(prompt(201, 1000))
@@ -54,10 +54,11 @@ def node_stopped(bed: Bed) -> list[Row]:
     verdict.saw(f"longest gap {others[0].gap_s_max:.2f} s, the other's first token after "
                 f"{outputs[0].first_s:.2f} s")  # fmt: skip
     verdict.holds(f"no gap above {GAP_S_MAX} s", others[0].gap_s_max <= GAP_S_MAX)
-    return [verdict.row(), _picked_up(bed, "vllm: hits again after the node goes on", 202)]
+    yield verdict.row()
+    yield _picked_up(bed, "vllm: hits again after the node goes on", 202)
 
 
-def slower_than_deadline(bed: Bed) -> list[Row]:
+def slower_than_deadline(bed: Bed) -> Iterator[Row]:
     """Every node answers too late: first lookups, then a load that is under way."""
     fleet = bed.fleet
     asked = [Prompt(prompt(210, 1000)), Prompt(prompt(211, 1000))]
@@ -75,6 +76,7 @@ def slower_than_deadline(bed: Bed) -> list[Row]:
     lookup.holds(f"first token within {limit_s} s", outputs[0].first_s <= limit_s)
     _picked_up(bed, "", 212)
 
+    yield lookup.row()
     load = Verdict("vllm: a load slower than its deadline")
     counted = Counted(fleet.load)
     fleet.load.hold()
@@ -88,40 +90,19 @@ def slower_than_deadline(bed: Bed) -> list[Row]:
     load.saw(f"first token after {outputs[0].first_s:.2f} s")
     load.holds("blocks that came too late are counted",
                counted.grown().get("load_blocks_bad", 0) > 0)  # fmt: skip
-    return [lookup.row(), load.row(), _picked_up(bed, "vllm: hits again after a slow time", 213)]
+    yield load.row()
+    yield _picked_up(bed, "vllm: hits again after a slow time", 213)
 
 
 def _picked_up(bed: Bed, name: str, seed: int) -> Row:
     """New blocks are stored and hit again; an engine tries at latest after its pause."""
     verdict = Verdict(name)
-    hit = _hits_again(bed, bed.fleet.store, bed.fleet.load, seed)
-    verdict.saw(f"{hit} tokens hit")
+    prompts = bed.fleet.hits_again(bed.fleet.store, bed.fleet.load, seed)
+    verdict.saw(f"{prompts} prompts until one was hit")
     return verdict.row()
 
 
-def _hits_again(bed: Bed, store: VllmEngine, load: VllmEngine, seed: int) -> int:
-    """Asks until a prompt of its own is hit in `load`. Raises DeadlineExceeded."""
-    numbers = iter(range(10_000))
-
-    def tried() -> int:
-        # Each time another prompt: one that failed is not offered again for a while.
-        asked = Prompt(prompt(seed * 10_000 + next(numbers), 200))
-        store.generate([asked])
-        with contextlib.suppress(holdfast.DeadlineExceeded):
-            wait_for("a hit", lambda: _hit(load, asked), 2.0)
-            return asked.hit_tokens
-        return 0
-
-    return wait_for("hits after the fault", tried, NODES_S)
-
-
-def _hit(engine: VllmEngine, asked: Prompt) -> bool:
-    counted = Counted(engine)
-    engine.generate([asked], 1)
-    return counted.external_hits() > 0
-
-
-def cluster_down(bed: Bed) -> list[Row]:
+def cluster_down(bed: Bed) -> Iterator[Row]:
     """An engine starts while its cluster is away, serves, and uses the cluster once it is there."""
     fleet = bed.fleet
     asked = [Prompt(prompt(220, 700)), Prompt(prompt(221, 700))]
@@ -142,18 +123,20 @@ def cluster_down(bed: Bed) -> list[Row]:
     down.hits(Counted(engine).external_hits(), 0)
     down.saw(f"first token after {outputs[0].first_s:.2f} s")
     with holdfast.LocalCluster(layout, directory):
+        yield down.row()
         up = Verdict("vllm: the cluster comes up later and is picked up")
-        _hits_again(bed, engine, engine, 222)
+        fleet.hits_again(engine, engine, 222)
         fleet_blocks = Counted(engine)
         engine.generate(asked)
-        wait_for("hits of what is stored by now", lambda: _hit(engine, asked[0]), NODES_S)
+        wait_for("hits of what is stored by now", lambda: fleet.hits(engine, asked[0]), NODES_S)
         up.outputs(engine.generate(asked[:1]), references[:1])
         up.saw(f"{fleet_blocks.external_hits()} tokens hit")
+    yield up.row()
     gone = Verdict("vllm: the cluster goes away again")
     outputs = engine.generate(asked)
     gone.outputs(outputs, references)
     gone.saw(f"first token after {outputs[0].first_s:.2f} s")
-    return [down.row(), up.row(), gone.row()]
+    yield gone.row()
 
 
 CASES = [

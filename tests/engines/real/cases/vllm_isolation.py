@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.engines.real.bed import Bed
 from tests.engines.real.row import Case, Row
 from tests.engines.real.tiny_model import make_model, prompt
@@ -9,7 +11,7 @@ from tests.engines.real.verdict import Verdict
 from tests.engines.real.vllm_engine import Counted, EngineSpec, Prompt
 
 
-def two_salts(bed: Bed) -> list[Row]:
+def two_salts(bed: Bed) -> Iterator[Row]:
     """A prompt's salt is part of its keys."""
     fleet = bed.fleet
     tokens = prompt(300, 1000)
@@ -21,14 +23,15 @@ def two_salts(bed: Bed) -> list[Row]:
     verdict.outputs(fleet.load.generate([two]), references)
     verdict.outputs(fleet.load.generate([Prompt(tokens)]), references)
     verdict.hits(counted.external_hits(), 0)
+    yield verdict.row()
     same = Verdict("vllm: the same cache salt shares blocks")
     counted = Counted(fleet.load)
     same.outputs(fleet.load.generate([one]), references)
     same.hits(counted.external_hits(), one.hit_tokens)
-    return [verdict.row(), same.row()]
+    yield same.row()
 
 
-def two_dtypes(bed: Bed) -> list[Row]:
+def two_dtypes(bed: Bed) -> Iterator[Row]:
     """The same weights computed in another type."""
     fleet = bed.fleet
     asked = Prompt(prompt(310, 1000))
@@ -46,10 +49,10 @@ def two_dtypes(bed: Bed) -> list[Row]:
     # Half precision is not compared by log-probability: a prefix that is there moves them.
     equal = outputs[0].tokens == references[0].tokens
     verdict.saw(f"tokens {'equal' if equal else 'not equal'} to those without Holdfast")
-    return [verdict.row()]
+    yield verdict.row()
 
 
-def other_weights(bed: Bed) -> list[Row]:
+def other_weights(bed: Bed) -> Iterator[Row]:
     """Other weights under the same path; the same weights under another."""
     fleet = bed.fleet
     asked = Prompt(prompt(320, 1000))
@@ -68,13 +71,14 @@ def other_weights(bed: Bed) -> list[Row]:
     other.hits(counted.external_hits(), 0)
 
     moved = make_model(bed.directory / "moved", seed=5)
+    yield other.row()
     same = Verdict("vllm: the same weights under another path share blocks")
     references = fleet.references([asked], model=moved)
     engine = fleet.changing(EngineSpec(moved, fleet.kv(), prefix_caching=False))
     counted = Counted(engine)
     same.outputs(engine.generate([asked]), references)
     same.hits(counted.external_hits(), asked.hit_tokens)
-    return [other.row(), same.row()]
+    yield same.row()
 
 
 CASES = [

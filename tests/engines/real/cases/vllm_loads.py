@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.engines.real.bed import Bed
 from tests.engines.real.row import Case, Row
 from tests.engines.real.tiny_model import prompt
@@ -13,7 +15,7 @@ FEW_BLOCKS = 80
 LONG_OUTPUT = 200
 
 
-def local_cache(bed: Bed) -> list[Row]:
+def local_cache(bed: Bed) -> Iterator[Row]:
     """With vLLM's own prefix cache beside: each token is found in one of both, not in both."""
     fleet = bed.fleet
     asked = Prompt(prompt(100, 1000))
@@ -26,6 +28,7 @@ def local_cache(bed: Bed) -> list[Row]:
     empty.outputs(fleet.store.generate([asked]), references)
     empty.hits(counted.external_hits(), asked.hit_tokens)
 
+    yield empty.row()
     same = Verdict("vllm: loaded blocks are identical, byte for byte")
     pages = fleet.store.pages()
     wanted = blocks.digests()[: asked.hit_tokens // 32]
@@ -33,12 +36,14 @@ def local_cache(bed: Bed) -> list[Row]:
                sum(digest in pages for digest in wanted), len(wanted))  # fmt: skip
     same.holds("they differ from one another", len(set(wanted)) == len(wanted))
 
+    yield same.row()
     warm = Verdict("vllm: the local cache comes first")
     counted = Counted(fleet.store)
     warm.outputs(fleet.store.generate([asked]), references)
     warm.hits(counted.external_hits(), 0)
     warm.equal("local hits", counted.local_hits(), asked.hit_tokens)
 
+    yield warm.row()
     behind = Verdict("vllm: a load behind what the local cache has")
     longer = Prompt([*asked.tokens, *prompt(101, 1000)])
     wanted_outputs = fleet.references([longer])
@@ -46,10 +51,10 @@ def local_cache(bed: Bed) -> list[Row]:
     counted = Counted(fleet.store)
     behind.outputs(fleet.store.generate([longer]), wanted_outputs)
     behind.hits(counted.external_hits(), longer.hit_tokens - asked.hit_tokens)
-    return [empty.row(), same.row(), warm.row(), behind.row()]
+    yield behind.row()
 
 
-def conversation(bed: Bed) -> list[Row]:
+def conversation(bed: Bed) -> Iterator[Row]:
     """Blocks that became full while decoding are stored, too: the next turn finds them."""
     fleet = bed.fleet
     first = Prompt(prompt(110, 1000))
@@ -63,10 +68,10 @@ def conversation(bed: Bed) -> list[Row]:
     counted = Counted(fleet.load)
     verdict.outputs(fleet.load.generate([turn]), references)
     verdict.hits(counted.external_hits(), full * 32)
-    return [verdict.row()]
+    yield verdict.row()
 
 
-def synchronous(bed: Bed) -> list[Row]:
+def synchronous(bed: Bed) -> Iterator[Row]:
     """Synchronous loads; chunked prefill; preemption for want of blocks."""
     fleet = bed.fleet
     engine = fleet.start(
@@ -78,7 +83,9 @@ def synchronous(bed: Bed) -> list[Row]:
             length=2048,
         ),
     )
-    return [_synchronous(bed, engine), _chunked(bed, engine), *_preempted(bed, engine)]
+    yield _synchronous(bed, engine)
+    yield _chunked(bed, engine)
+    yield from _preempted(bed, engine)
 
 
 def _synchronous(bed: Bed, engine: VllmEngine) -> Row:
@@ -106,7 +113,7 @@ def _chunked(bed: Bed, engine: VllmEngine) -> Row:
     return verdict.row()
 
 
-def _preempted(bed: Bed, engine: VllmEngine) -> list[Row]:
+def _preempted(bed: Bed, engine: VllmEngine) -> Iterator[Row]:
     fleet = bed.fleet
     asked = [Prompt(prompt(seed, 600)) for seed in range(140, 144)]
     references = fleet.references(asked, LONG_OUTPUT)
@@ -119,15 +126,16 @@ def _preempted(bed: Bed, engine: VllmEngine) -> list[Row]:
     least = sum(each.hit_tokens for each in asked[:2])
     verdict.holds(f"at least {least} tokens hit", counted.external_hits() >= least)
 
+    yield verdict.row()
     after = Verdict("vllm: nothing dangles after preemption")
     engine.reset()
     counted = Counted(engine)
     after.outputs(engine.generate(asked[:1]), fleet.references(asked[:1]))
     after.hits(counted.external_hits(), asked[0].hit_tokens)
-    return [verdict.row(), after.row()]
+    yield after.row()
 
 
-def shared_space(bed: Bed) -> list[Row]:
+def shared_space(bed: Bed) -> Iterator[Row]:
     """Two engines at work at once, each with what the other stores."""
     fleet = bed.fleet
     mine, theirs = Prompt(prompt(150, 1200)), Prompt(prompt(151, 1200))
@@ -148,10 +156,10 @@ def shared_space(bed: Bed) -> list[Row]:
     verdict.outputs(names[1][0].end(names[1][1]), references[:1])
     verdict.hits(counted[0].external_hits(), theirs.hit_tokens)
     verdict.hits(counted[1].external_hits(), mine.hit_tokens)
-    return [verdict.row()]
+    yield verdict.row()
 
 
-def wrong_blocks(bed: Bed) -> list[Row]:
+def wrong_blocks(bed: Bed) -> Iterator[Row]:
     """The negative control: with other valid blocks under the same keys tokens do change."""
     fleet = bed.fleet
     asked = Prompt(prompt(160, 1000))
@@ -164,7 +172,7 @@ def wrong_blocks(bed: Bed) -> list[Row]:
     equal = sum(a == b for a, b in zip(output.tokens, reference.tokens, strict=True))
     verdict.saw(f"{equal} of {len(reference.tokens)} tokens equal, as it must be")
     verdict.holds("wrong KV changes most tokens", equal < len(reference.tokens) // 2)
-    return [verdict.row()]
+    yield verdict.row()
 
 
 CASES = [

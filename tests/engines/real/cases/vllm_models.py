@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.real.bed import Bed
 from tests.engines.real.row import Case, Row
@@ -13,7 +15,7 @@ from tests.engines.real.vllm_engine import Counted, EngineSpec, Prompt, VllmEngi
 WINDOW = 128
 
 
-def tensor_parallel(bed: Bed) -> list[Row]:
+def tensor_parallel(bed: Bed) -> Iterator[Row]:
     """Two workers, each with half of the heads; a prefix is as long as its shortest shard."""
     fleet = bed.fleet
     asked = [Prompt(prompt(400, 1000)), Prompt(prompt(401, 500))]
@@ -27,14 +29,15 @@ def tensor_parallel(bed: Bed) -> list[Row]:
     wanted = 2 * sum(each.blocks for each in asked)
     wait_for("store of both shards", lambda: _blocks_stored(bed) >= before + wanted, STORED_S)
     store.saw(f"{_blocks_stored(bed) - before} blocks of both shards")
+    yield store.row()
     load = Verdict("vllm: tensor parallel 2 loads")
     counted = Counted(engine)
     load.outputs(engine.generate(asked), references)
     load.hits(counted.external_hits(), sum(each.hit_tokens for each in asked))
-    return [store.row(), load.row()]
+    yield load.row()
 
 
-def sliding_window(bed: Bed) -> list[Row]:
+def sliding_window(bed: Bed) -> Iterator[Row]:
     """Two of three layers look back 128 tokens: three KV groups, two of them windows."""
     fleet = bed.fleet
     model = fleet.model("window", layers=6, sliding_window=WINDOW)
@@ -49,12 +52,13 @@ def sliding_window(bed: Bed) -> list[Row]:
     least = sum(each.blocks for each in asked)
     wait_for("store of its blocks", lambda: _blocks_stored(bed) >= before + least, STORED_S)
     store.saw(f"{_settled_blocks(bed, first) - before} blocks of three groups")
+    yield store.row()
     load = Verdict("vllm: a model with sliding windows loads in a fresh process")
     second = fleet.start("window-load", spec)
     counted = Counted(second)
     load.outputs(second.generate(asked), references)
     load.hits(counted.external_hits(), sum(each.hit_tokens for each in asked))
-    return [store.row(), load.row()]
+    yield load.row()
 
 
 def _settled_blocks(bed: Bed, engine: VllmEngine) -> int:
