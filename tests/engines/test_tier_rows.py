@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ def test_rows_that_cannot_be_cut_are_refused(row: int, used: int) -> None:
 
 
 def test_names_are_the_keys_and_tell_parts_and_generations_apart() -> None:
-    memory = memoryview(np.zeros((2, 32 << 20), np.uint8))
+    array: Any = np.zeros((2, 32 << 20), np.uint8)
+    memory = memoryview(array)
     rows = Rows(memory, RowShape(32 << 20, 32 << 20), 1.0)
     keys = [b"one", b"two"]
     names = [
@@ -63,7 +65,9 @@ def test_names_are_the_keys_and_tell_parts_and_generations_apart() -> None:
 
 def test_memory_is_given_back() -> None:
     mapped = mmap.mmap(-1, 4 * PAGE)
-    memory = memoryview(np.frombuffer(mapped, np.int8).reshape(4, PAGE))
+    array: Any = np.frombuffer(mapped, np.int8).reshape(4, PAGE)
+    memory = memoryview(array)
+    del array
     rows = Rows(memory, RowShape(PAGE, 1000), 1.0)
     assert rows.count == 4
     segments = rows.segments(np.array([3, 1]))

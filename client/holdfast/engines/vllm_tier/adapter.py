@@ -49,7 +49,7 @@ _BLOCKS = "vllm:kv_offload_holdfast_blocks"
 _EVENTS = "vllm:kv_offload_holdfast_events"
 
 
-class HoldfastTier(SecondaryTierManager):  # type: ignore[misc]
+class HoldfastTier(SecondaryTierManager):
     """Keeps in a Holdfast cluster what vLLM's primary tier holds and loses.
 
     Loaded by `{"type": "HoldfastTier", "module_path": "holdfast.engines.vllm_tier"}` in
