@@ -23,7 +23,7 @@ from holdfast.engines.sglang.opening import Opening
 from holdfast.engines.sglang.page_layout import layout_of_flat_page, layout_of_pool
 from holdfast.engines.sglang.settings import SglangSettings
 from holdfast.engines.sglang.speeds import KEPT_MAX, Speeds
-from holdfast.errors import NotFound, Unsupported
+from holdfast.errors import ConfigInvalid, NotFound, Unsupported
 from tests.engines.sglang_pools import LAYOUTS, Config, HostTensor, Pool, mha_pool, mla_pool
 
 SETTINGS = SglangSettings.of_extra_config({"interface_v1": 1})
@@ -235,8 +235,14 @@ def test_weights_are_named_by_their_contents(tmp_path: Path) -> None:
     digests = [config_digest(model)]
     for text in ('{"_name_or_path": "there", "rope_theta": 1}', '{"rope_theta": 2}'):
         (model / "config.json").write_text(text)
-        digests.append(config_digest(model))
+        digests.append(config_digest(model, 4096))
     assert digests[0] == digests[1] != digests[2]
+    (model / "hf_quant_config.json").write_text('{"kv_cache_quant_algo": "FP8"}')
+    assert config_digest(model) != digests[2]
+    (model / "config.json").write_text('{"rope_type": "longrope"}')
+    assert config_digest(model, 4096) != config_digest(model, 8192)
+    with pytest.raises(ConfigInvalid, match="weights_id"):
+        name(Engine({"model_path": str(model), "load_format": "dummy"}))
 
 
 def test_weights_that_cannot_be_read_are_said_and_nobody_waits_for_them(

@@ -15,8 +15,11 @@ from holdfast.errors import ConfigInvalid
 
 _UNTOLD = frozenset({"_name_or_path", "transformers_version"})
 """Of a checkpoint's config.json: where it came from and what wrote it."""
+_CONFIGS = ("config.json", "hf_quant_config.json")
 _MODEL = ("kv_cache_dtype", "dtype", "quantization", "quantization_param_path", "qsa_indexer_dtype",
-          "json_model_override_args", "load_format", "context_length")  # fmt: skip
+          "json_model_override_args")  # fmt: skip
+_BY_LENGTH = ("longrope", "dynamic")
+"""Forms of rotary embedding under which keys depend on the longest sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +73,37 @@ def weights_named(
     if settings.weights_id is not None:
         name = f"id:{settings.weights_id}"
         return lambda: name
+    if engine.model.get("load_format") == "dummy":
+        raise ConfigInvalid(
+            "weights of this engine are made up (--load-format dummy), they are in no folder: name "
+            "them with the setting weights_id"
+        )
     places = [settings.weights or _first(folder, engine.model.get("model_path"), model_name)]
     if engine.draft_model_path and engine.draft_model_path != engine.model.get("model_path"):
         places.append(_first(folder, engine.draft_model_path))
-    return lambda: ",".join(f"{digest(place)}.{config_digest(place)}" for place in places)
+    length = engine.model.get("context_length")
+    return lambda: ",".join(f"{digest(place)}.{config_digest(place, length)}" for place in places)
 
 
-def config_digest(place: Path) -> str:
+def config_digest(place: Path, context_length: int | None = None) -> str:
     """SHA-256 of what a checkpoint says of its model: equal weights give other keys and values
-    with other rotary embeddings, say. "none" where it says nothing."""
-    path = place / "config.json"
-    if not path.is_file():
+    with other rotary embeddings, say. "none" where it says nothing.
+
+    context_length: tokens, as the operator set it; counts where keys depend on it.
+    """
+    paths = [place / name for name in _CONFIGS if (place / name).is_file()]
+    if not paths:
         return "none"
+    told = {path.name: _told(path) for path in paths}
+    text = json.dumps(told, sort_keys=True)
+    if any(form in text for form in _BY_LENGTH):
+        text += f" {context_length}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _told(path: Path) -> dict[str, Any]:
     told = json.loads(path.read_text())
-    kept = {name: value for name, value in told.items() if name not in _UNTOLD}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    return {name: value for name, value in told.items() if name not in _UNTOLD}
 
 
 def _first(folder: Callable[[str], Path | None], *names: str | None) -> Path:
