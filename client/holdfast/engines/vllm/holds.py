@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,12 +13,14 @@ from holdfast.engines.vllm.step import Blocks, Save, Saved
 class BlockPool(Protocol):
     """The engine's pool of blocks: reference counts keep a block from reuse."""
 
-    blocks: Sequence[Any]
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """All blocks, by number."""
 
-    def touch(self, blocks: Sequence[Any]) -> None:
+    def touch(self, blocks: Iterable[Any]) -> None:
         """Counts one more user of each."""
 
-    def free_blocks(self, ordered_blocks: Any) -> None:
+    def free_blocks(self, ordered_blocks: Iterable[Any]) -> None:
         """Counts one less."""
 
 

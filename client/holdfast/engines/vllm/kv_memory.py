@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from holdfast._region import Region
 from holdfast._segments import Segments
 from holdfast.engines.door import Door
 from holdfast.engines.started import Outcome, Started
+from holdfast.engines.vllm.pieces import Pieces
 from holdfast.engines.vllm.step import Blocks
 from holdfast_kvstore.segments import Plane
+
+_PIECE_BYTES = 64 << 20
+"""Most that one call moves."""
 
 
 class Moving(Protocol):
@@ -104,14 +109,26 @@ class HostMemory:
         """Bytes of one block of `group`."""
         return sum(plane.bytes_per_block for plane in self._planes[group])
 
-    def load(self, door: Door, blocks: Blocks) -> Started:
+    def load(self, door: Door, blocks: Blocks) -> Moving:
         """Starts to read `blocks`."""
-        return door.get(blocks.keys, Segments.paged(self._planes[blocks.group], blocks.ids))
+        return self._moving(blocks, lambda part: door.get(part.keys, self._segments(part)))
 
-    def save(self, door: Door, blocks: Blocks) -> Started:
+    def save(self, door: Door, blocks: Blocks) -> Moving:
         """Starts to write `blocks`."""
-        segments = Segments.paged(self._planes[blocks.group], blocks.ids)
-        return door.put(blocks.keys, segments, blocks.first_position)
+        return self._moving(
+            blocks,
+            lambda part: door.put(part.keys, self._segments(part), part.first_position),
+        )
+
+    def _segments(self, blocks: Blocks) -> Segments:
+        return Segments.paged(self._planes[blocks.group], blocks.ids)
+
+    def _moving(self, blocks: Blocks, start: Callable[[Blocks], Started]) -> Moving:
+        most = max(1, _PIECE_BYTES // self.block_bytes(blocks.group))
+        if len(blocks.ids) <= most:
+            return start(blocks)
+        parts = [blocks.part(first, first + most) for first in range(0, len(blocks.ids), most)]
+        return Pieces([(len(part.ids), partial(start, part)) for part in parts])
 
     def close(self) -> None:
         """Closes the regions; nothing is under way any more."""

@@ -26,6 +26,7 @@ class SavePlanner:
         spaces: Spaces,
         holds: Holds,
         stored: KnownKeys,
+        failed: KnownKeys,
         counters: Counters,
     ) -> None:
         self._groups = groups
@@ -33,6 +34,7 @@ class SavePlanner:
         self._spaces = spaces
         self._holds = holds
         self._stored = stored
+        self._failed = failed
         self._counters = counters
 
     def keys(self, group: KvGroup, record: Record, first: int = 0) -> list[bytes]:
@@ -63,7 +65,7 @@ class SavePlanner:
             for part in self._absent(group, record, table[group.number][first:full], first):
                 room = min(len(part.ids), self._holds.room(nbytes) // each)
                 if room:
-                    parts.append(part.head(room))
+                    parts.append(part.part(0, room))
                     nbytes += room * each
                 if room < len(part.ids):
                     record.stopped = True
@@ -80,6 +82,7 @@ class SavePlanner:
         for part, kept in zip(save.blocks, saved.kept, strict=True):
             for key in part.keys[:kept]:
                 self._stored.add((part.group, key))
+                self._failed.discard((part.group, key))
             whole = whole and kept == len(part.keys)
         if whole or record is None:
             return

@@ -59,7 +59,13 @@ class SchedulerSide:
         self._failed = KnownKeys(_FAILED_MAX, _FAILED_S, clock)
         self._holds = Holds(workers, settings.save_bytes_max)
         self._saves = SavePlanner(
-            self._groups, hash_tokens, self.spaces, self._holds, self._stored, link.counters
+            self._groups,
+            hash_tokens,
+            self.spaces,
+            self._holds,
+            self._stored,
+            self._failed,
+            link.counters,
         )
         self._saving = settings.save
         self._lookup_s = settings.lookup_deadline_ms / 1000
@@ -241,8 +247,8 @@ class SchedulerSide:
         self, group: KvGroup, lookup: Lookup, table: BlockTable, computed: int, end: int
     ) -> list[Blocks]:
         first, last = computed // group.block_tokens, end // group.block_tokens
-        first = max(first, group.first_needed(end))
         keys, ids = lookup.keys[group.number], table[group.number]
+        # All that the engine made room for: it will take every one of them for computed.
         places = [place for place in range(first, last) if not self._holds.is_null(ids[place])]
         if not places:
             return []

@@ -19,9 +19,10 @@ class Blocks:
     first_position: int
     """Place of the first one in its prefix, blocks."""
 
-    def head(self, count: int) -> Blocks:
-        """The first `count` of them."""
-        return Blocks(self.group, self.keys[:count], self.ids[:count], self.first_position)
+    def part(self, begin: int, end: int) -> Blocks:
+        """Those from `begin` up to `end`."""
+        keys, ids = self.keys[begin:end], self.ids[begin:end]
+        return Blocks(self.group, keys, ids, self.first_position + begin)
 
 
 @dataclass(frozen=True, slots=True)
