@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FORMAT = 1
@@ -15,7 +15,7 @@ _TEXT_BYTES_MAX = 1_024
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 Fact = str | int | float | bool | None
-Facts = Mapping[str, "Fact | list[Fact] | list[list[Fact]]"]
+Facts = Mapping[str, "Fact | Sequence[Fact] | Sequence[Sequence[Fact]]"]
 
 
 @dataclass(frozen=True, slots=True)

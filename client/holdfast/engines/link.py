@@ -10,13 +10,14 @@ from collections.abc import Callable
 from threading import Event, Lock, Thread
 
 import holdfast
-from holdfast._cluster import Cluster
+from holdfast._cluster import Cluster, list_space_infos
 from holdfast._space import Space
 from holdfast._tls import Tls
 from holdfast.engines.counters import Counters
 from holdfast.engines.door import Door
 from holdfast.engines.fingerprint import Fingerprint
 from holdfast.engines.health import PAUSE_S_MAX, PAUSE_S_MIN, Health
+from holdfast.engines.kin import differing_facts
 from holdfast.engines.settings import EngineSettings
 from holdfast.engines.started import reason_of
 from holdfast.errors import (
@@ -30,6 +31,8 @@ from holdfast.errors import (
 _REFUSED = (InvalidArgument, PermissionDenied, SpaceMismatch, Unauthenticated)
 """Answers that will not change by waiting: said as errors, and still tried again now and then."""
 _END_S = 1.0
+_KIN_MAX = 16
+"""Spaces of the same kind that a new one is compared with."""
 
 
 class Link:
@@ -137,7 +140,26 @@ class Link:
         except HoldfastError as error:
             return self._closing.is_set() or self._not_opened(door, error)
         self.health.good()
+        self._tell_kin(door)
         return True
+
+    def _tell_kin(self, door: Door) -> None:
+        """Says which blocks of the same kind of model cannot be used here, and why."""
+        kind = door.name.rpartition("-")[0]
+        try:
+            infos = list_space_infos(self._cluster)
+        except HoldfastError:
+            return  # it was a courtesy
+        others = [info for info in infos if info.name.startswith(kind) and info.name != door.name]
+        newest = sorted(others, key=lambda info: info.created_at_ms)[-_KIN_MAX:]
+        facts = differing_facts(door.fingerprint, [info.fingerprint for info in newest])
+        for fact, spaces in facts.items():
+            self.counters.add(f"fingerprint_differs/{fact}", spaces)
+        if facts:
+            self.log.info(
+                "space %s: blocks of %d other spaces cannot be used here, they differ in %s",
+                door.name, len(newest), ", ".join(sorted(facts)),
+            )  # fmt: skip
 
     def _not_opened(self, door: Door, error: HoldfastError) -> bool:
         if not isinstance(error, _REFUSED):
