@@ -148,6 +148,25 @@ def test_blocks_are_held_until_they_are_stored_and_then_let_go(
         assert engine.pool.free == before
 
 
+def test_an_engine_that_wants_its_blocks_back_gets_them_at_once(
+    reach: dict[str, Any], model: str
+) -> None:
+    with StandInEngine(reach, model) as engine:
+        engine.until_open()
+        before = engine.pool.free
+        request = engine.arrive("a", prompt(6))
+        engine.compute(request)
+        engine.finish(request)
+        engine.scheduler.let_go()
+        assert engine.pool.free == before and not engine.scheduler.busy
+        # Whatever comes into those blocks now is not stored under the old keys.
+        for worker in engine.workers:
+            worker.side.begin(engine.scheduler.step({}, lambda name: []))
+            worker.memory[:] = 255
+        assert engine.run("b", prompt(6)) % HASH_TOKENS == 0
+        assert engine.run("c", prompt(6)) == 6 * HASH_TOKENS
+
+
 def test_what_fills_at_the_end_of_a_request_is_stored_too(
     reach: dict[str, Any], model: str
 ) -> None:

@@ -78,6 +78,11 @@ def _timed(hook: H) -> H:
     return cast(H, timed)
 
 
+def _reset(scheduler: SchedulerSide, reset: Callable[[], bool]) -> bool:
+    scheduler.let_go()
+    return reset()
+
+
 class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
     """Keeps KV blocks in a Holdfast cluster. See docs/engines.md for its settings.
 
@@ -160,8 +165,14 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
 
     def bind_gpu_block_pool(self, gpu_block_pool: Any) -> None:
         """The pool whose blocks are held while they are stored."""
-        if self._scheduler is not None:
-            self._scheduler.bind(gpu_block_pool)
+        if self._scheduler is None:
+            return
+        self._scheduler.bind(gpu_block_pool)
+        if not self._kv_cache_config.needs_kv_cache_zeroing:
+            # The engine has no hook for it, and fails where a block is still held then. (Where
+            # it zeroes blocks it may do so before workers hear of the next step.)
+            reset = gpu_block_pool.reset_prefix_cache
+            gpu_block_pool.reset_prefix_cache = partial(_reset, self._scheduler, reset)
 
     def set_xfer_handshake_metadata_pp_aware(self, metadata: Any) -> None:
         """What every worker holds."""
@@ -262,12 +273,11 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
         """What this worker holds."""
         return self._shards
 
-    def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
-        """A step begins."""
-        super().bind_connector_metadata(connector_metadata)
-        step = self._step()
-        if self._worker is not None and step is not None:
-            self._worker.begin(step)
+    def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:
+        """A step begins, before it touches any block."""
+        assert isinstance(kv_connector_metadata, HoldfastMetadata)
+        if self._worker is not None and kv_connector_metadata.step is not None:
+            self._worker.begin(kv_connector_metadata.step)
 
     @_timed
     def start_load_kv(self, forward_context: Any, **_: Any) -> None:

@@ -44,6 +44,7 @@ class Holds:
         self._keys: set[Key] = set()
         self._nbytes = 0
         self._unsent: list[Save] = []
+        self._cancelled: list[int] = []
         self._next = 0
 
     def bind(self, pool: BlockPool) -> None:
@@ -88,6 +89,23 @@ class Holds:
         unsent, self._unsent = tuple(self._unsent), []
         return unsent
 
+    def take_cancelled(self) -> tuple[int, ...]:
+        """Saves that the workers must end before they touch any block in the step that is being
+        made."""
+        cancelled, self._cancelled = tuple(self._cancelled), []
+        return cancelled
+
+    def let_go(self) -> int:
+        """Lets go of everything at once; answers the blocks whose saves are given up."""
+        sent = self._held.keys() - {save.number for save in self._unsent}
+        self._cancelled.extend(sorted(sent))
+        self._unsent = []
+        given_up = 0
+        for held in list(self._held.values()):
+            self._release(held)
+            given_up += sum(len(part.ids) for part in held.save.blocks)
+        return given_up
+
     def heard(self, number: int, saved: Saved) -> tuple[str, Save, Saved] | None:
         """Some workers' word. Once it is all of them: lets go, and answers request and outcome."""
         held = self._held.get(number)
@@ -99,10 +117,13 @@ class Holds:
             held.saved.join(saved)
         if held.saved.workers < self._workers:
             return None
+        self._release(held)
+        return held.request, held.save, held.saved
+
+    def _release(self, held: _Held) -> None:
         assert self._pool is not None
-        del self._held[number]
+        del self._held[held.save.number]
         self._nbytes -= held.nbytes
         parts = held.save.blocks
         self._keys.difference_update((part.group, key) for part in parts for key in part.keys)
         self._pool.free_blocks([self._pool.blocks[each] for part in parts for each in part.ids])
-        return held.request, held.save, held.saved

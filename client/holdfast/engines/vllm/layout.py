@@ -74,6 +74,9 @@ def _check_engine(vllm_config: Any) -> None:
         "a draft model that shares the KV cache writes into blocks after they are full": (
             speculative is not None and speculative.use_eagle()
         ),
+        "sleep mode takes the KV cache away without a word to connectors": (
+            vllm_config.model_config.enable_sleep_mode
+        ),
         "scales of the KV cache that are computed while running are not in the blocks: use a "
         "checkpoint with scales": bool(getattr(cache, "calculate_kv_scales", False)),
         f"kv_cache_dtype={cache.cache_dtype} keeps its scales outside of the blocks": (

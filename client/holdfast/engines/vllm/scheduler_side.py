@@ -153,6 +153,7 @@ class SchedulerSide:
             loads=loads,
             wait=bool(loads) and not self._asynchronous,
             saves=self._holds.take_unsent(),
+            cancelled=self._holds.take_cancelled(),
         )
 
     def heard(self, report: Report) -> None:
@@ -174,6 +175,11 @@ class SchedulerSide:
     def busy(self) -> bool:
         """Whether saves are under way, so that the engine must go on stepping to hear of them."""
         return self._holds.busy
+
+    def let_go(self) -> None:
+        """The engine wants all its blocks back, now: saves under way are given up."""
+        blocks = self._holds.let_go()
+        self._counters.add("save_blocks_dropped/engine_reset", blocks)
 
     def close(self) -> None:
         """Ends what runs in the background."""

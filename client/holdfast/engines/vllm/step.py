@@ -64,6 +64,9 @@ class Step:
     wait: bool = False
     """Whether this step's forward needs the loads."""
     saves: tuple[Save, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    """Saves of earlier steps whose blocks are no longer held: to be ended before this step
+    touches any block."""
 
 
 @dataclass(slots=True)

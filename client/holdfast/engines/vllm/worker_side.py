@@ -63,8 +63,15 @@ class WorkerSide:
         self._poisoned = -1
 
     def begin(self, step: Step) -> None:
-        """A step begins."""
+        """A step begins; called before it touches any block. A second call does nothing."""
+        if step.number == self._report.step:
+            return
         self._report.step = step.number
+        for saving in self._saving:
+            if saving.save.number in step.cancelled:
+                for moving in saving.moving:
+                    if moving is not None:
+                        moving.cancel()
         if step.opening is not None:
             self._open(step.opening)
 
