@@ -217,10 +217,10 @@ class SchedulerSide:
 
     def _is_waited_for(self, record: Record) -> bool:
         """Whether a lookup is not possible yet and will soon be."""
-        if self._clock() - record.arrived_at >= self._lookup_s or not self.spaces.doors():
+        if self._clock() - record.arrived_at >= self._lookup_s:
             return False
         unsalted = record.request.lora_request is not None and record.salt is None
-        return self.spaces.opening or unsalted
+        return self.spaces.opening or (unsalted and bool(self.spaces.doors()))
 
     def _is_old(self, record: Record, lookup: Lookup) -> bool:
         if record.asked_again or not lookup.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from threading import Lock, Thread
 
@@ -12,6 +13,9 @@ from holdfast.engines.link import Link
 from holdfast.engines.vllm.shard import Shard
 from holdfast.engines.vllm.step import Opening
 from holdfast.errors import HoldfastError
+
+_GATHERED_SOON_S = 2.0
+"""Requests wait for facts this long after a start: a large checkpoint takes minutes to read."""
 
 
 class Spaces:
@@ -26,10 +30,12 @@ class Spaces:
         self._generation = 0
         self._told = 0
         self._doors: dict[int, list[Door]] = {}
+        self._gathered_soon_until = 0.0
 
     def gather(self, shards: Sequence[Shard], facts: Callable[[], Facts]) -> None:
         """Takes every worker's shards, and calls `facts` on a thread of its own."""
         self._shards = {shard.identity: shard for shard in shards}
+        self._gathered_soon_until = time.monotonic() + _GATHERED_SOON_S
         Thread(target=self._gather, args=(facts,), name="holdfast-facts", daemon=True).start()
 
     def doors(self) -> dict[int, list[Door]]:
@@ -42,6 +48,8 @@ class Spaces:
         """Whether a space is about to open: lookups are not possible yet and will soon be."""
         with self._lock:
             doors = [door for doors in self._doors.values() for door in doors]
+        if not doors:
+            return time.monotonic() < self._gathered_soon_until
         unsettled = any(not door.ready and door.refused is None for door in doors)
         return unsettled and not self._link.health.failing
 
@@ -72,6 +80,7 @@ class Spaces:
         try:
             found = facts()
         except (HoldfastError, OSError) as error:
+            self._gathered_soon_until = 0.0
             self._link.counters.add("facts_missing")
             self._link.log.error("serving goes on without Holdfast: %s", error)
             return
