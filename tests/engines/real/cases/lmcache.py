@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.real.bed import Bed, Driven
 from tests.engines.real.row import Case, Row
+from tests.engines.real.tiny_model import prompt
 from tests.engines.real.verdict import Verdict
+from tests.engines.real.vllm_engine import Counted, EngineSpec, Prompt, VllmEngine
 
 ENGINE = "lmcache"
 DRIVER = "lmcache_server"
@@ -18,6 +21,11 @@ CHUNKS = 8
 OBJECTS = 3 * 64
 """Of each operation of the benchmark: rounds of four batches of 16."""
 HEAL_S = 30.0
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "LMCACHE_TRACK_USAGE": "false",
+}
 LOOKUP_S_MAX = 3.0
 """Longest lookup while a node is down: the adapter's deadlines and LMCache's own polling."""
 
@@ -120,4 +128,61 @@ def _same(stored: Any, loaded: Any, prompts: Sequence[int]) -> bool:
     )
 
 
-CASES = [Case("lmcache", ENGINE, run, estimate_s=90.0)]
+# ---------------------------------------------------------------------------- with vLLM
+
+
+@dataclass(frozen=True, slots=True)
+class WithLmcache(EngineSpec):
+    """An engine whose connector is LMCache's."""
+
+    port: int = 0
+    """Of LMCache's server."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `vllm.LLM`."""
+        connector = {
+            "kv_connector": "LMCacheMPConnector",
+            "kv_role": "kv_both",
+            "kv_connector_extra_config": {
+                "lmcache.mp.host": "tcp://127.0.0.1",
+                "lmcache.mp.port": self.port,
+            },
+        }
+        # Not super(): a slotted dataclass is not the class in which the method was written.
+        return {**EngineSpec.arguments(self), "kv_transfer_config": connector}
+
+
+def run_with_vllm(bed: Bed) -> list[Row]:
+    """vLLM, LMCache's connector, its server, the adapter; then a fresh server, a fresh engine."""
+    verdict = Verdict("lmcache_vllm_fresh_load")
+    model = bed.fleet.full
+    params = {**bed.reach, "space": "lmcache", "kv_dtype": "float32", "weights": str(model)}
+    servers = bed.start(ENGINE, DRIVER, {"do": "server", "params": params})
+    engine = None
+    try:
+        spec = WithLmcache(model, prefix_caching=False, port=servers.next_result()["port"])
+        driven = bed.start(
+            ENGINE, "lmcache_vllm", {"do": "engine", "spec": spec.arguments()}, ENVIRONMENT
+        )
+        engine = VllmEngine(driven, spec)
+        prompts = [Prompt(prompt(seed, 600 + 50 * seed)) for seed in range(3)]
+        computed = engine.generate(prompts)
+        _ask(servers, "settle")
+        port = _ask(servers, "server", params=params)["port"]
+        engine.rebuild(replace(spec, port=port))
+        counted = Counted(engine)
+        loaded = engine.generate(prompts)
+        whole = sum(len(one.tokens) // CHUNK_TOKENS * CHUNK_TOKENS for one in prompts)
+        verdict.hits(counted.external_hits(), whole)
+        verdict.outputs(loaded, computed)
+    finally:
+        if engine is not None:
+            engine.close()
+        servers.close()
+    return [verdict.row()]
+
+
+CASES = [
+    Case("lmcache", ENGINE, run, estimate_s=90.0),
+    Case("lmcache_vllm", ENGINE, run_with_vllm, estimate_s=120.0),
+]

@@ -1,8 +1,8 @@
 """LMCache as it is deployed: its server in a process of its own, and its own client as the engine.
 
 Reads a line of JSON at a time and answers each with one. Requests: `bench_l2` (LMCache's benchmark
-of adapters), `server` (a fresh server in the place of the present one), `store`, `load`, and
-`forget` (what the server holds in its own memory).
+of adapters), `server` (a fresh server in the place of the present one), `store`, `load`, `settle`
+(until the server has stored what it was given) and `forget` (what it holds in its own memory).
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Server:
     """`lmcache server` with the adapter, and LMCache's client at it."""
 
     process: subprocess.Popen[bytes]
+    port: int
     http: str
     client: ServerBenchClient
-    log: Path
 
     @classmethod
     def start(cls, params: dict[str, Any], number: int) -> Server:
@@ -90,7 +90,7 @@ class Server:
         )
         client = ServerBenchClient(config, lambda line: print(line, file=sys.stderr))
         client.start()
-        return cls(process, url, client, log)
+        return cls(process, rpc, url, client)
 
     def stop(self) -> None:
         """As an operator does: SIGTERM."""
@@ -105,12 +105,6 @@ class Server:
     def status(self) -> Any:
         with urllib.request.urlopen(f"{self.http}/status", timeout=5) as reply:
             return json.load(reply)
-
-    def forget(self) -> None:
-        """Clears the server's first level; the second is asked from now on."""
-        request = urllib.request.Request(f"{self.http}/cache/clear", method="POST")
-        with urllib.request.urlopen(request, timeout=30) as reply:
-            assert reply.status == 200
 
     def fill(self, seed: int) -> None:
         """New contents of the engine's whole KV cache."""
@@ -184,8 +178,21 @@ def store(server: Server, request: dict[str, Any]) -> dict[str, Any]:
         stored[prompt] = result is not None and result.succeeded
         server.client.end_session(one)
         assert found == 0, f"prompt {prompt} was there before"
-    wait_for("the end of LMCache's stores", lambda: not under_way(server.status()), SETTLE_S)
+    settle(server, request)
     return {"digests": digests, "stored": stored}
+
+
+def settle(server: Server, request: dict[str, Any]) -> dict[str, Any]:
+    """Waits until the server has nothing left to store."""
+    wait_for("the end of LMCache's stores", lambda: not under_way(server.status()), SETTLE_S)
+    return {}
+
+
+def forget(server: Server, request: dict[str, Any]) -> dict[str, Any]:
+    """Clears the server's first level; the second is asked from now on."""
+    clear = urllib.request.Request(f"{server.http}/cache/clear", method="POST")
+    with urllib.request.urlopen(clear, timeout=30) as reply:
+        return {"status": reply.status}
 
 
 def load(server: Server, request: dict[str, Any]) -> dict[str, Any]:
@@ -228,13 +235,11 @@ def main() -> None:
                     server.stop()
                 servers += 1
                 server = Server.start(request["params"], servers)
-                answer = {"log": str(server.log)}
-            elif request["do"] == "forget":
-                assert server is not None
-                server.forget()
-            else:
-                assert server is not None
-                answer = {"store": store, "load": load}[request["do"]](server, request)
+                answer = {"port": server.port}
+            elif server is not None:
+                answer = {"store": store, "load": load, "forget": forget, "settle": settle}[
+                    request["do"]
+                ](server, request)
             print(RESULT + json.dumps(answer), flush=True)
     finally:
         if server is not None:
