@@ -84,9 +84,10 @@ class Door:
             "lookup", keys, _FOUND, lambda space: space.futures.exists(keys, deadline=deadline_s)
         )
 
-    def get(self, keys: Keys, segments: Segments) -> Started:
-        """Starts to read blocks into `segments`."""
-        deadline_s = self._link.settings.load_deadline_ms / 1000
+    def get(self, keys: Keys, segments: Segments, deadline_s: float | None = None) -> Started:
+        """Starts to read blocks into `segments`. deadline_s: None for that of the settings."""
+        if deadline_s is None:
+            deadline_s = self._link.settings.load_deadline_ms / 1000
         return self._start(
             "load",
             keys,
@@ -95,9 +96,17 @@ class Door:
             timed=True,
         )
 
-    def put(self, keys: Keys, segments: Segments, first_position: int = 0) -> Started:
-        """Starts to write blocks out of `segments`, which must stay as they are until it ends."""
-        deadline_s = self._link.settings.save_deadline_ms / 1000
+    def put(
+        self,
+        keys: Keys,
+        segments: Segments,
+        first_position: int = 0,
+        deadline_s: float | None = None,
+    ) -> Started:
+        """Starts to write blocks out of `segments`, which must stay as they are until it ends.
+        deadline_s: None for that of the settings."""
+        if deadline_s is None:
+            deadline_s = self._link.settings.save_deadline_ms / 1000
         return self._start(
             "save",
             keys,
