@@ -1,79 +1,34 @@
-"""LMCache's interface on a real cluster, without LMCache."""
+"""LMCache's interface on a real cluster, without LMCache: what is stored, memory, answers."""
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import logging
-import select
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 import holdfast
-from holdfast.engines.lmcache import HoldfastPlugin
-from holdfast.engines.lmcache.notices import Notice
-from holdfast.local_cluster.layout import free_ports
 from holdfast.local_cluster.waiting import wait_for
+from tests.engines.lmcache_caller import (
+    SIZE,
+    WAIT_S,
+    Start,
+    contents,
+    keys,
+    overlays,
+    save_known,
+    slices,
+    starter,
+)
 
 pytestmark = pytest.mark.process
-SIZE = 64 << 10
-WAIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[holdfast.LocalCluster]:
     with holdfast.LocalCluster(holdfast.LocalLayout(data_nodes=2, arena_mib=256)) as running:
         yield running
-
-
-class Caller:
-    """Does what LMCache's own adapter does with the plugin."""
-
-    def __init__(self, plugin: HoldfastPlugin) -> None:
-        self.plugin = plugin
-        self._poller = select.poll()
-        self._poller.register(plugin.event_fd(), select.POLLIN)
-        self._seen: dict[int, Notice] = {}
-
-    def wait(self, number: int) -> Notice:
-        """What became of one batch; no batch may be answered twice."""
-        end = time.monotonic() + WAIT_S
-        while number not in self._seen:
-            assert time.monotonic() < end, f"batch {number} was not answered"
-            self._poller.poll(1000)
-            for notice in self.plugin.drain_completions():
-                assert notice[0] not in self._seen
-                self._seen[notice[0]] = notice
-        return self._seen[number]
-
-    def readable(self) -> bool:
-        return bool(self._poller.poll(0))
-
-    def save(self, keys: Sequence[str], views: Sequence[memoryview]) -> tuple[bool, str]:
-        _, ok, error, results = self.wait(self.plugin.submit_batch_set(keys, views))
-        assert results is None
-        return ok, error
-
-    def load(self, keys: Sequence[str], views: Sequence[memoryview]) -> list[bool]:
-        _, ok, error, results = self.wait(self.plugin.submit_batch_get(keys, views))
-        assert results is not None
-        assert ok == all(results) == (not error)
-        return results
-
-    def found(self, keys: Sequence[str]) -> list[bool]:
-        _, ok, _, results = self.wait(self.plugin.submit_batch_exists(keys))
-        assert ok
-        assert results is not None
-        return results
-
-
-Start = Callable[..., Caller]
 
 
 @pytest.fixture
@@ -83,65 +38,10 @@ def start(local: holdfast.LocalCluster) -> Iterator[Start]:
         yield started
 
 
-@contextmanager
-def starter(cluster: holdfast.LocalCluster) -> Iterator[Start]:
-    running: list[HoldfastPlugin] = []
-
-    def started(**params: Any) -> Caller:
-        plugin = HoldfastPlugin(**{**reach(cluster), **params})
-        running.append(plugin)
-        return Caller(plugin)
-
-    try:
-        yield started
-    finally:
-        for plugin in running:
-            plugin.close()
-
-
-def reach(cluster: holdfast.LocalCluster) -> dict[str, Any]:
-    return {
-        "address": cluster.address,
-        "tenant": cluster.tenant,
-        "key": f"file:{cluster.directory / 'tenant.key'}",
-        "kv_dtype": "bfloat16",
-    }
-
-
 @pytest.fixture
 def model(request: pytest.FixtureRequest) -> str:
     """A model that no other test uses."""
     return f"org/{request.node.name}"
-
-
-def keys(
-    model: str, count: int, *, rank: int = 0x01000100, group: int = 0, salt: str = ""
-) -> list[str]:
-    """Names in LMCache's form."""
-    ending = f"@{salt}" if salt else ""
-    digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
-    return [f"{model}@{rank:08x}@{group:x}@{digest}{ending}" for digest in digests]
-
-
-def contents(seed: int, nbytes: int) -> bytes:
-    return np.random.default_rng(seed).bytes(nbytes)
-
-
-def overlays(pool: bytearray, offsets: Sequence[int], nbytes: int) -> list[memoryview]:
-    """Views as LMCache makes them: they do not own the memory, nor know the pool."""
-    first = ctypes.addressof(ctypes.c_ubyte.from_buffer(pool))
-    return [memoryview((ctypes.c_ubyte * nbytes).from_address(first + at)) for at in offsets]
-
-
-def slices(pool: bytearray, count: int, nbytes: int) -> list[memoryview]:
-    return [memoryview(pool)[at * nbytes : (at + 1) * nbytes] for at in range(count)]
-
-
-def save_known(caller: Caller, names: Sequence[str], nbytes: int = SIZE) -> bytes:
-    """Stores known objects; answers all their bytes."""
-    data = bytearray(contents(1, len(names) * nbytes))
-    assert caller.save(names, slices(data, len(names), nbytes)) == (True, "")
-    return bytes(data)
 
 
 # ---------------------------------------------------------------------------- what is stored
@@ -365,141 +265,3 @@ def test_an_empty_batch_is_answered(start: Start) -> None:
     assert caller.save([], []) == (True, "")
     assert caller.load([], []) == []
     assert caller.found([]) == []
-
-
-@pytest.mark.parametrize(
-    ("key", "told"),
-    [
-        ("model@01000100@0@00112233aabbccdd", "--hash-algorithm blake3"),
-        ("no form at all", "form that this version does not know"),
-    ],
-)
-def test_names_that_cannot_be_trusted_are_misses_and_one_error(
-    start: Start, key: str, told: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caller = start()
-    with caplog.at_level(logging.ERROR):
-        for _ in range(2):
-            ok, error = caller.save([key], slices(bytearray(SIZE), 1, SIZE))
-            assert (ok, "unfit_name" in error) == (False, True)
-            assert caller.found([key]) == [False]
-    assert [told in record.getMessage() for record in caplog.records] == [True]
-
-
-@pytest.mark.parametrize(
-    ("params", "told"),
-    [
-        ({"kv_dtype": None}, "kv_dtype"),
-        ({"key": "hf_secret"}, "LMCache logs its settings"),
-        ({"chunk_size": 256}, "chunk_size"),
-        ({"bytes_in_flight_max": 0}, "bytes_in_flight_max"),
-    ],
-)
-def test_settings_that_cannot_work_are_said_at_start(
-    local: holdfast.LocalCluster, params: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(holdfast.ConfigInvalid, match=told) as caught:
-        HoldfastPlugin(**{**reach(local), **params})
-    assert "hf_secret" not in str(caught.value)
-
-
-# ---------------------------------------------------------------------------- trouble
-
-
-def test_a_cluster_that_is_away_costs_misses_and_one_warning(
-    model: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("A_TENANTS_KEY", "k" * 32)
-    (port,) = free_ports(1)
-    plugin = HoldfastPlugin(
-        address=f"127.0.0.1:{port}", tenant="local", key="env:A_TENANTS_KEY", kv_dtype="bfloat16"
-    )
-    caller = Caller(plugin)
-    began = time.monotonic()
-    with caplog.at_level(logging.WARNING):
-        for _ in range(20):
-            assert caller.found(keys(model, 3)) == [False] * 3
-            ok, error = caller.save(keys(model, 3), slices(bytearray(3 * SIZE), 3, SIZE))
-            assert not ok
-            assert error.startswith("3 of 3 objects failed: ")
-    plugin.close()
-    assert time.monotonic() - began < WAIT_S
-    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert len(told) == 1
-    assert plugin.counters.total("outages") == 1
-
-
-def test_a_dead_node_costs_its_objects_only(model: str) -> None:
-    with holdfast.local(data_nodes=2, arena_mib=64) as own, starter(own) as start:
-        names = keys(model, 64)
-        caller = start()
-        stored = save_known(caller, names, 4096)
-        own.data_nodes[0].kill()
-        place = bytearray(64 * 4096)
-        loaded = caller.load(names, slices(place, 64, 4096))
-        assert 0 < sum(loaded) < 64
-        for at in np.flatnonzero(loaded):
-            assert place[at * 4096 : (at + 1) * 4096] == stored[at * 4096 : (at + 1) * 4096]
-        own.data_nodes[0].restart()
-        own.wait_for_nodes(2)
-        wait_for("the node's return", lambda: _saves(caller, names), WAIT_S)
-
-
-def _saves(caller: Caller, names: Sequence[str]) -> bool:
-    return caller.save(names, slices(bytearray(64 * 4096), 64, 4096))[0]
-
-
-def test_a_node_that_stands_still_costs_one_deadline(model: str) -> None:
-    with holdfast.local(data_nodes=1, arena_mib=64) as own, starter(own) as start:
-        names = keys(model, 4)
-        caller = start(load_deadline_ms=300, lookup_deadline_ms=300, save_deadline_ms=300)
-        save_known(caller, names)
-        own.data_nodes[0].pause()
-        try:
-            began = time.monotonic()
-            place = bytearray(4 * SIZE)
-            assert caller.load(names, slices(place, 4, SIZE)) == [False] * 4
-            assert time.monotonic() - began < 3.0
-            place.append(0)  # nothing writes there any more
-        finally:
-            own.data_nodes[0].resume()
-
-
-def test_close_ends_what_is_under_way(model: str) -> None:
-    with holdfast.local(data_nodes=1, arena_mib=64) as own:
-        before = threading.active_count()
-        plugin = HoldfastPlugin(**reach(own), load_deadline_ms=60_000)
-        caller = Caller(plugin)
-        names = keys(model, 4)
-        save_known(caller, names)
-        own.data_nodes[0].pause()
-        try:
-            place = bytearray(4 * SIZE)
-            number = plugin.submit_batch_get(names, slices(place, 4, SIZE))
-            began = time.monotonic()
-            plugin.close()
-            plugin.close()
-            assert time.monotonic() - began < 20.0
-            (notice,) = plugin.drain_completions()
-            assert notice[:2] == (number, False)
-            assert notice[3] == [False] * 4
-            place.append(0)
-            late = plugin.submit_batch_exists(names)
-            assert plugin.drain_completions() == [(late, True, "", [False] * 4)]
-        finally:
-            own.data_nodes[0].resume()
-        wait_for("the end of threads", lambda: threading.active_count() <= before, WAIT_S)
-
-
-def test_a_space_that_is_deleted_is_made_anew(
-    start: Start, model: str, local: holdfast.LocalCluster
-) -> None:
-    names = keys(model, 4)
-    caller = start()
-    save_known(caller, names)
-    with local.connect() as cluster:
-        (name,) = [each for each in cluster.spaces() if "deleted_is_made" in each]
-        cluster.delete_space(name)
-    views = slices(bytearray(4 * SIZE), 4, SIZE)
-    wait_for("a new space", lambda: caller.save(names, views)[0], WAIT_S)
-    assert caller.found(names) == [True] * 4

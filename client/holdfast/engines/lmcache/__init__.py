@@ -15,8 +15,10 @@ would get the KV cache of the other.
 
 LMCache's default `--hash-algorithm blake3` is stable between processes. `builtin` is neither stable
 nor free of collisions and is refused, and so are other algorithms where vLLM cannot be imported:
-LMCache takes `builtin` in their place. LMCache's names do not cover LoRA adapters: serve each under
-a model name or a cache salt of its own.
+LMCache takes `builtin` in their place. With an older vLLM installed beside it, LMCache's server
+needs PYTHONHASHSEED=0 in its environment, and an error says so.
+
+LMCache's names do not cover LoRA adapters: give each a model name or a cache salt of its own.
 
 Nothing of LMCache is imported here.
 """

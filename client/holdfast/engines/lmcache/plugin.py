@@ -14,6 +14,7 @@ from holdfast.engines.counters import Counters
 from holdfast.engines.fingerprint import Fact
 from holdfast.engines.link import Link
 from holdfast.engines.lmcache.batch import Batch, Kind
+from holdfast.engines.lmcache.hash_start import starts_at_random
 from holdfast.engines.lmcache.notices import Notice, Notices
 from holdfast.engines.lmcache.object_name import ObjectName, UnfitNameError
 from holdfast.engines.lmcache.settings import LmcacheSettings
@@ -24,6 +25,8 @@ _UNFIT_TOLD = {
     "unstable_hash": "chunk hashes have fewer than 128 bits, as Python's own hash has: it differs "
     "between processes and two chunks may share one. Start `lmcache server` with "
     "`--hash-algorithm blake3`",
+    "random_start": "chunk hashes start from a number that is random in each process: start "
+    "`lmcache server` with PYTHONHASHSEED=0 in its environment",
     "unknown_form": "objects have names in a form that this version does not know",
 }
 
@@ -98,7 +101,10 @@ class HoldfastPlugin:
     ) -> int:
         number = next(self._numbers)
         until = time.monotonic() + deadline_ms / 1000
-        names = [self._name(key) for key in keys]
+        random = starts_at_random()
+        names = [None if random else self._name(key) for key in keys]
+        if random and keys:
+            self._tell_unfit("random_start", len(keys))
         batch = Batch(number, kind, names, _memory(views), until, self._answered)
         if kind.moves_bytes and len(batch.views) != len(keys):
             self._refuse(batch, "memory_does_not_fit_keys")
@@ -132,11 +138,14 @@ class HoldfastPlugin:
         try:
             return ObjectName.parse(key)
         except UnfitNameError as unfit:
-            self.counters.add(f"objects_refused/{unfit.reason}")
-            if unfit.reason not in self._told:
-                self._told.add(unfit.reason)
-                _LOG.error("nothing is stored or loaded: %s", _UNFIT_TOLD[unfit.reason])
+            self._tell_unfit(unfit.reason, 1)
             return None
+
+    def _tell_unfit(self, reason: str, objects: int) -> None:
+        self.counters.add(f"objects_refused/{reason}", objects)
+        if reason not in self._told:
+            self._told.add(reason)
+            _LOG.error("nothing is stored or loaded: %s", _UNFIT_TOLD[reason])
 
 
 def _memory(views: Sequence[memoryview]) -> Sequence[memoryview]:
