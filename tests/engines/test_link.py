@@ -25,7 +25,7 @@ BLOCK_BYTES = 512
 FACTS = Fingerprint({"test": "link"})
 LOG = logging.getLogger("tests.engines.link")
 WAIT_S = 30.0
-SOON_S = 2.0
+SOON_S = 4.0
 """Longest time of what must not wait for the cluster."""
 NOWHERE = {"address": "127.0.0.1:9", "tenant": "nobody", "key": "no-key"}
 

@@ -30,7 +30,7 @@ from tests.engines.conftest import reach_of
 LOG = logging.getLogger("tests.engines.tier")
 SHAPE = RowShape(row_bytes=8192, used_bytes=5000)
 WAIT_S = 30.0
-SOON_S = 1.0
+SOON_S = 3.0
 """Longest time of what must not wait for the cluster."""
 _numbers = itertools.count()
 

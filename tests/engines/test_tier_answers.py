@@ -92,6 +92,17 @@ def test_what_could_not_be_loaded_is_not_offered_again(answers: Answers, clock: 
     assert answers.look(b"a", clock.now) is Answer.LATER
 
 
+def test_an_answer_that_was_under_way_does_not_offer_it_again(
+    answers: Answers, clock: Clock
+) -> None:
+    there = clock.now
+    assert answers.look(b"a", there) is Answer.LATER
+    answers.take_unasked()
+    answers.deny([b"a"])
+    answers.settle([b"a"], [True], firm=True)
+    assert answers.look(b"a", there) is Answer.MISS
+
+
 def test_what_was_stored_is_asked_for_anew(answers: Answers, clock: Clock) -> None:
     there = clock.now
     ask(answers, clock, b"a", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import json
 from pathlib import Path
@@ -23,6 +24,12 @@ from holdfast.errors import ConfigInvalid
 
 SETTINGS = TierSettings.of({})
 _seeds = itertools.count()
+
+
+class Backend(enum.Enum):
+    """An engine's kinds of attention."""
+
+    ONE = 1
 
 
 def offloading(**other: Any) -> Any:
@@ -54,6 +61,7 @@ def engine(**other: Any) -> Any:
         "model_config": model(),
         "cache_config": cache(),
         "load_config": SimpleNamespace(load_format="auto"),
+        "attention_config": SimpleNamespace(backend=None),
         "lora_config": None,
         "speculative_config": None,
         "use_v2_model_runner": False,
@@ -136,6 +144,7 @@ def test_ranks_do_not_count_where_rows_do_not_depend_on_them() -> None:
         {"model_config": model(hf_overrides=json.dumps)},
         {"cache_config": cache(cache_dtype="fp8")},
         {"cache_config": cache(kv_cache_dtype_skip_layers=["3"])},
+        {"attention_config": SimpleNamespace(backend=Backend.ONE)},
         {"use_v2_model_runner": True},
     ],
 )

@@ -54,10 +54,11 @@ class Answers:
         return unasked
 
     def settle(self, keys: Sequence[bytes], found: Iterable[bool], firm: bool) -> None:
-        """The answers have come. firm: whether every one was looked up."""
+        """The answers have come. firm: whether every one was looked up. A key that was denied
+        meanwhile stays so."""
         for key, stored in zip(keys, found, strict=True):
             known = self._known.get(key)
-            if known is not None:
+            if known is not None and known.found is None:
                 known.found = bool(stored)
                 known.firm = firm or known.found
 

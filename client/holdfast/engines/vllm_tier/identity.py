@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 from collections.abc import Callable
@@ -87,6 +88,7 @@ def model_facts(engine: Any, settings: TierSettings) -> Facts:
         "quantization": _text(model.quantization),
         "quantization_settings": _text(getattr(model, "quantization_config", None)),
         "overrides": _text(model.hf_overrides),
+        "attention": _text(getattr(engine.attention_config, "backend", None)),
         "runner": 2 if getattr(engine, "use_v2_model_runner", False) else 1,
     }
     if _rotates_by_length(model.hf_text_config):
@@ -135,6 +137,8 @@ def config_digest(folder: Path) -> str:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, enum.Enum):
+        return value.name
     if callable(value):
         return f"{value.__module__}.{value.__qualname__}"
     return json.dumps(value, sort_keys=True, default=str)

@@ -70,6 +70,8 @@ def fresh_process(bed: Bed) -> list[Row]:
     wanted = sum(each.hit_tokens for each in prompts) // BLOCK_TOKENS
     grown = counted.grown()
     verdict.holds(f"{wanted} blocks loaded", grown.get("load_blocks_good", 0) >= wanted)
+    metric = "vllm:kv_offload_holdfast_blocks_total"
+    verdict.holds(f"{metric} counts them", grown.get(metric, 0) >= wanted)
     same = len(stored_pages & load.pages())
     verdict.saw(f"{same} blocks of both engines' caches are equal byte by byte")
     verdict.holds(f"{wanted} of them", same >= wanted)
