@@ -24,7 +24,7 @@ python_code := proto kvstore datanode metanode client tests bench ops
 .PHONY: help
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
-		| awk -F '\t' '{printf "  %-12s %s\n", $$1, $$2}'
+		| awk -F '\t' '{printf "  %-13s %s\n", $$1, $$2}'
 
 # Variables of `make run`, all optional: TRACE=path, BLOCK_KIB=, ARENA_MIB=, KILL=0
 run_options := $(if $(TRACE),--trace '$(TRACE)') $(if $(BLOCK_KIB),--block-kib $(BLOCK_KIB)) \
@@ -37,6 +37,11 @@ run: install  ## replay the trace on a real cluster (TRACE= BLOCK_KIB= ARENA_MIB
 .PHONY: bench
 bench: install  ## measure against raw TCP, memcpy and LRU; writes build/bench.json
 	@$(PYTHON) -m bench
+
+# BENCH= options of bench/engines, as "--quick" or "--only decode".
+.PHONY: bench-engines
+bench-engines: install engines-vllm  ## measure a real vLLM; writes build/bench-engines.json
+	@$(PYTHON) -m bench.engines $(BENCH)
 
 .PHONY: test test-native test-python
 test: test-native test-python  ## every test, Rust and Python

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -32,10 +32,16 @@ def machine() -> dict[str, object]:
     }
 
 
-def write_json(path: Path, figures: Sequence[Figure], about: dict[str, object]) -> None:
-    """Writes `{"machine": ..., "figures": {name: ...}}`."""
+def write_json(
+    path: Path,
+    figures: Sequence[Figure],
+    about: Mapping[str, object],
+    facts: Mapping[str, object] = {},
+) -> None:
+    """Writes `{"machine": ..., "figures": {name: ...}}`, and `facts` between the two."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": about, "figures": {figure.name: figure.as_json() for figure in figures}}
+    told = {figure.name: figure.as_json() for figure in figures}
+    content = {"machine": about, **facts, "figures": told}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -48,9 +54,18 @@ def print_table(figures: Sequence[Figure], console: Console) -> None:
             figure.name,
             f"{figure.median:.3f} {figure.unit}".strip(),
             f"{low:.3f} .. {high:.3f}",
-            "" if figure.bound is None else str(figure.bound),
+            _must(figure),
             "" if figure.bound is None else f"{figure.bound.aim:g}",
             figure.verdict,
             ", ".join(f"{label} {value}" for label, value in figure.beside.items()),
         )
     console.print(table)
+
+
+def _must(figure: Figure) -> str:
+    if figure.bound is None:
+        return ""
+    sure = figure.confidence_bound
+    if sure is None or figure.bound.confidence is None:
+        return str(figure.bound)
+    return f"{figure.bound}, at {figure.bound.confidence:.0%} {sure:.3f}"

@@ -76,7 +76,7 @@ def _get_pairs(
 
     destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
     probe = RawProbe(peer.address)
-    sizes = _best_sizes(
+    sizes = best_sizes(
         lambda size: probe.receive(destination.data, sample_bytes // 4, size.read, size.write)
     )
 
@@ -108,7 +108,7 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
 
     memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
     probe = RawProbe(peer.address)
-    sizes = _best_sizes(
+    sizes = best_sizes(
         lambda size: probe.send(memory.data, sample_bytes // 4, size.read, size.write)
     )
 
@@ -140,7 +140,8 @@ def _pipelined(
     return Sample(batches * BATCH_BYTES, seconds, spent)
 
 
-def _best_sizes(seconds_with: Callable[[RawSizes], float]) -> RawSizes:
+def best_sizes(seconds_with: Callable[[RawSizes], float]) -> RawSizes:
+    """The sizes with which `seconds_with` answers the shortest time."""
     sizes: Sequence[RawSizes] = [
         RawSizes(read, write) for read in READ_SIZES for write in WRITE_SIZES
     ]
