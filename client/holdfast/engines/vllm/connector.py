@@ -263,7 +263,12 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
 
         try:
             self._worker, shards = worker_of(
-                self._vllm_config, self._kv_cache_config, self._layout, self._link, kv_caches
+                self._vllm_config,
+                self._kv_cache_config,
+                self._layout,
+                self._link,
+                self._settings,
+                kv_caches,
             )
             self._shards = HoldfastShards(tuple(shards), "")
         except Unsupported as error:

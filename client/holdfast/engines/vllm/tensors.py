@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from holdfast._region import Region
-from holdfast.engines.vllm.kv_memory import HostMemory, KvMemory, Page
+from holdfast.engines.counters import Counters
+from holdfast.engines.vllm.cuda_device import CudaDevice
+from holdfast.engines.vllm.device_memory import DeviceMemory
+from holdfast.engines.vllm.kv_memory import HostMemory, KvMemory, Page, joined
+from holdfast.engines.vllm.settings import VllmSettings
+from holdfast.engines.vllm.tiles import tiled_bytes, tiles_of
 from holdfast.errors import Unsupported
 
 _CLOSE_S = 10.0
@@ -54,15 +60,42 @@ class KvTensors:
         ]
         return [storage[begin : begin + page.run_bytes] for begin in begins]
 
-    def memory(self, groups: Mapping[int, Sequence[str]]) -> KvMemory:
-        """Memory to move blocks of `groups` (layers by KV group) from and to."""
+    def memory(
+        self,
+        groups: Mapping[int, Sequence[str]],
+        settings: VllmSettings,
+        counters: Counters,
+        log: logging.Logger,
+    ) -> KvMemory:
+        """Memory to move blocks of `groups` (layers by KV group) from and to.
+
+        Raises Unsupported, with what to do, for memory that cannot be reached.
+        """
+        pages = {group: self.pages(names) for group, names in groups.items()}
         if not self.on_host:
-            raise Unsupported("KV cache in device memory")
+            return self._device_memory(pages, settings, counters, log)
         regions = {
             number: Region.of_buffer(storage.numpy(), 1, _CLOSE_S)
             for number, storage in enumerate(self._storages)
         }
-        return HostMemory(regions, {group: self.pages(names) for group, names in groups.items()})
+        return HostMemory(regions, pages)
+
+    def _device_memory(
+        self,
+        pages: Mapping[int, Sequence[Page]],
+        settings: VllmSettings,
+        counters: Counters,
+        log: logging.Logger,
+    ) -> DeviceMemory:
+        places = {storage.device for storage in self._storages}
+        if len(places) != 1 or next(iter(places)).type != "cuda":
+            raise Unsupported(f"KV cache in memory of {', '.join(sorted(map(str, places)))}")
+        index = next(iter(places)).index
+        addresses = [storage.data_ptr() for storage in self._storages]
+        tables = {group: tiles_of(joined(each), addresses) for group, each in pages.items()}
+        device = CudaDevice(index, lambda: torch.cuda.current_stream(index).cuda_stream, tables)
+        block_bytes = {group: tiled_bytes(tiles) for group, tiles in tables.items()}
+        return DeviceMemory(device, block_bytes, self._blocks, settings, counters, log)
 
     def _page(self, name: str, tensor: Any) -> Page:
         if not isinstance(tensor, torch.Tensor):
