@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import holdfast
@@ -87,16 +87,19 @@ def _run(bed: Bed, chosen: Sequence[Case], end: float | None) -> tuple[list[Row]
             left_out.append(case.name)
             continue
         print(f"-- {case.name}", flush=True)
+        began = time.monotonic()
         for row in _rows_of(case, bed):
-            _print(row)
-            rows.append(row)
+            now = time.monotonic()
+            rows.append(replace(row, seconds=round(now - began, 1)))
+            _print(rows[-1])
+            began = now
     print(f"engine processes: {len(bed.started)}")
     return rows, left_out
 
 
 def _rows_of(case: Case, bed: Bed) -> Iterator[Row]:
     """The rows of one case; an exception is one more row, which failed."""
-    began, started = time.monotonic(), len(bed.started)
+    started = len(bed.started)
     if not bed.python(case.engine).exists():
         detail = f"no environment: run make engines-{case.engine}"
         yield Row(case.name, False, detail=detail)
@@ -109,8 +112,7 @@ def _rows_of(case: Case, bed: Bed) -> Iterator[Row]:
             lines = driven.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
             print(f"   {driven.log} ends with:\n   " + "\n   ".join(lines))
         detail = f"{type(error).__name__}: {str(error)[:300]}"
-        seconds = round(time.monotonic() - began, 2)
-        yield Row(case.name, False, seconds=seconds, detail=detail)
+        yield Row(case.name, False, detail=detail)
 
 
 def _print(row: Row) -> None:

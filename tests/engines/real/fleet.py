@@ -29,7 +29,12 @@ LOAD_DEADLINE_MS = 2_000
 TRY_S = 2.0
 AGAIN_S = 60.0
 """Longer than the longest pause of an engine that the cluster did not answer."""
-_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Else each engine binds its thread to the first core, and workers need a NUMA node each.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
 
 
 class Fleet:
@@ -122,12 +127,15 @@ class Fleet:
             self._references.update(zip((key for key, _ in missing), outputs, strict=True))
         return [self._references[key] for key in keys]
 
-    def stored(self, engine: VllmEngine, prompts: Sequence[Prompt]) -> StoredBlocks:
+    def stored(
+        self, engine: VllmEngine, prompts: Sequence[Prompt], present: int = 0
+    ) -> StoredBlocks:
         """Lets `engine` compute prompts that it has not seen, and waits until their full blocks
-        are in the cluster, which it answers (and what was stored behind them, if anything)."""
+        are in the cluster; answers those that it stored (and what was stored behind them, if
+        anything). present: blocks that are there before."""
         before = len(engine.puts())
         engine.generate(prompts)
-        wanted = sum(prompt.blocks for prompt in prompts)
+        wanted = sum(prompt.blocks for prompt in prompts) - present
 
         def put_blocks() -> list[dict[str, Any]] | None:
             puts = engine.puts()[before:]

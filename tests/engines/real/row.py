@@ -21,6 +21,7 @@ class Row:
     tokens_equal: bool | None = None
     """Whether the output tokens were those of a run without Holdfast."""
     seconds: float = 0.0
+    """From the end of the row before it, starts of engines included; set by the runner."""
     detail: str = ""
     """What was seen; of a case that failed, enough to start looking."""
 

@@ -47,7 +47,7 @@ def local_cache(bed: Bed) -> Iterator[Row]:
     behind = Verdict("vllm: a load behind what the local cache has")
     longer = Prompt([*asked.tokens, *prompt(101, 1000)])
     wanted_outputs = fleet.references([longer])
-    fleet.stored(fleet.load, [longer])
+    fleet.stored(fleet.load, [longer], present=asked.blocks)
     counted = Counted(fleet.store)
     behind.outputs(fleet.store.generate([longer]), wanted_outputs)
     behind.hits(counted.external_hits(), longer.hit_tokens - asked.hit_tokens)

@@ -17,7 +17,7 @@ COUNTED_S = 30.0
 def over_http(bed: Bed) -> Iterator[Row]:
     """A server loads what the offline engine stored, and the other way round."""
     fleet = bed.fleet
-    theirs, mine = Prompt(prompt(500, 1000)), Prompt(prompt(501, 800))
+    theirs, mine = Prompt(prompt(500, 1000)), Prompt(prompt(501, 810))
     references = fleet.references([theirs, mine])
     fleet.stored(fleet.store, [theirs])
     server = fleet.start("serve", fleet.spec(), driver="vllm_serve")
