@@ -179,17 +179,23 @@ def test_what_changes_the_bytes_is_never_shared(
     assert other.load("kv", keys, other_pool.slots([0, 1])) == [False, False]
 
 
-def test_a_page_larger_than_a_block_is_stored_in_parts(make: Make) -> None:
+def test_a_page_larger_than_a_block_is_stored_in_parts() -> None:
     size: dict[str, Any] = {"layers": 9, "page_size": 64, "pages": 3}
     stored, place = (Pool("layer_first", (10_000, 10_000), seed=seed, **size) for seed in (1, 2))
-    weights = {"weights_id": f"shared-{next(_numbers)}"}
     keys = page_keys(1)
-    assert make(stored, settings=weights).save("kv", keys, stored.slots([2]), 0) == [True]
-    reader = make(place, settings=weights)
-    assert reader.reach(keys, []).pages == 1
-    assert reader.load("kv", keys, place.slots([0])) == [True]
-    assert place.page_bytes(0) == stored.page_bytes(2)
-    assert reader.counters.total("load_blocks_good") == 2
+    # Each part fills most of an extent: a cluster that other tests have filled has no room for it.
+    with holdfast.LocalCluster(holdfast.LocalLayout(data_nodes=1, arena_mib=64)) as cluster:
+        ends = [backend_of(reach_of(cluster), settings={"weights_id": "shared"}) for _ in range(2)]
+        writer, reader = ends
+        for backend, pool in ((writer, stored), (reader, place)):
+            backend.add_pool("kv", pool, lambda slots: slots)
+        assert writer.save("kv", keys, stored.slots([2]), 0) == [True]
+        assert reader.reach(keys, []).pages == 1
+        assert reader.load("kv", keys, place.slots([0])) == [True]
+        assert place.page_bytes(0) == stored.page_bytes(2)
+        assert reader.counters.total("load_blocks_good") == 2
+        for backend in ends:
+            backend.close()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -319,7 +325,7 @@ def test_a_cluster_that_is_not_there_holds_nobody_up(tmp_path: Path) -> None:
     for _ in range(5):
         assert backend.reach(page_keys(2), []).pages == 0
         assert backend.save("kv", page_keys(2), pool.slots([0, 1]), 0) == [False, False]
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     assert not backend.clear()
     backend.close()
 
