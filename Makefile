@@ -57,10 +57,10 @@ test-python: install
 	@echo "== Python tests"
 	@$(PYTHON) -m pytest -q
 
-# ENGINES= names of cases (all), MINUTES= what there is time for (no limit): see tests/engines/real.
-.PHONY: test-engines
-test-engines: install $(engines:%=engines-%)  ## cases with the real engines; writes build/engines.json
-	@$(PYTHON) -m tests.engines.real $(if $(MINUTES),--minutes $(MINUTES)) $(ENGINES)
+# CASES= names (all), MINUTES= what there is time for (no limit; core cases run in any case).
+.PHONY: test-engines engines
+test-engines: engines  ## cases with the real engines (CASES= MINUTES=); writes build/engines.json
+	@$(PYTHON) -m tests.engines.real $(if $(MINUTES),--minutes $(MINUTES)) $(CASES)
 
 .PHONY: check
 check: install  ## inner loop: fast tests only
@@ -166,6 +166,7 @@ build/install.stamp: build/venv.stamp build/native.stamp build/proto.stamp pypro
 
 # An environment for each engine that has a lock: build/engines/NAME, made once.
 .PHONY: $(engines:%=engines-%)
+engines: install $(engines:%=engines-%)  ## the engines' environments under build/engines (gigabytes)
 $(engines:%=engines-%): engines-%: build/engines/%/holdfast.stamp
 
 .PRECIOUS: build/engines/%/locked.stamp build/engines/%/holdfast.stamp

@@ -42,7 +42,7 @@ def main() -> int:
     if unknown:
         print(f"no such case: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    end = time.monotonic() + 60 * options.minutes if options.minutes else None
+    end = time.monotonic() + 60 * options.minutes if options.minutes is not None else None
     shutil.rmtree(options.directory, ignore_errors=True)
     options.directory.mkdir(parents=True)
     with holdfast.LocalCluster(LAYOUT) as cluster:

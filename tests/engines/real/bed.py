@@ -101,6 +101,8 @@ def _environment(engine_bin: Path) -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
+        # What is compiled here is a few helpers: it takes longer than they ever save.
+        "TORCHDYNAMO_DISABLE": "1",
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "PATH": f"{engine_bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
