@@ -90,9 +90,11 @@ class Bed:
 
     def close(self) -> None:
         """Ends every driver that still runs; the cluster is its owner's."""
-        self.fleet.close()
+        for driven in self.started:
+            driven.end_input()
         for driven in self.started:
             driven.close()
+        self.fleet.close()
 
 
 def _environment(engine_bin: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
@@ -68,11 +69,15 @@ class Driven:
                 raise
         return last
 
+    def end_input(self) -> None:
+        """Nothing more is said to it: it ends by itself."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
     def close(self) -> int:
         """Ends its input and waits until it has ended; answers its exit status."""
-        assert self.process.stdin is not None
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
+        self.end_input()
         try:
             status = self.process.wait(END_S)
         except subprocess.TimeoutExpired:

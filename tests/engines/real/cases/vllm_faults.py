@@ -94,6 +94,27 @@ def slower_than_deadline(bed: Bed) -> Iterator[Row]:
     yield _picked_up(bed, "vllm: hits again after a slow time", 213)
 
 
+def aborted(bed: Bed) -> Iterator[Row]:
+    """A request is given up while its blocks are read; its memory is used by others meanwhile."""
+    fleet = bed.fleet
+    asked, others = Prompt(prompt(230, 1500)), [Prompt(prompt(seed, 900)) for seed in (231, 232)]
+    references = fleet.references([asked, *others])
+    fleet.stored(fleet.store, [asked])
+    verdict = Verdict("vllm: a request aborted while its blocks are read")
+    fleet.load.hold()
+    name = fleet.load.begin([asked])
+    fleet.load.wait_for("loading")
+    with _paused(bed, len(bed.cluster.data_nodes)):
+        fleet.load.go()
+        fleet.load.wait_for("started")
+        fleet.load.abort(name)
+        verdict.outputs(fleet.load.generate(others), references[1:])
+    verdict.outputs(fleet.load.generate(others), references[1:])
+    verdict.outputs(fleet.load.generate([asked]), references[:1])
+    yield verdict.row()
+    yield _picked_up(bed, "vllm: hits again after an aborted load", 233)
+
+
 def _picked_up(bed: Bed, name: str, seed: int) -> Row:
     """New blocks are stored and hit again; an engine tries at latest after its pause."""
     verdict = Verdict(name)
@@ -141,6 +162,7 @@ def cluster_down(bed: Bed) -> Iterator[Row]:
 
 CASES = [
     Case("vllm-node-stopped", "vllm", node_stopped, estimate_s=60),
+    Case("vllm-aborted", "vllm", aborted, estimate_s=30),
     Case("vllm-slow", "vllm", slower_than_deadline, estimate_s=60),
     Case("vllm-cluster-down", "vllm", cluster_down, estimate_s=120),
 ]

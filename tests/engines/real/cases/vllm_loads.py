@@ -71,6 +71,19 @@ def conversation(bed: Bed) -> Iterator[Row]:
     yield verdict.row()
 
 
+def whole_blocks(bed: Bed) -> Iterator[Row]:
+    """All of a prompt is stored: vLLM takes its last token back and computes that one."""
+    fleet = bed.fleet
+    asked = Prompt(prompt(115, 960))
+    references = fleet.references([asked])
+    fleet.stored(fleet.store, [asked])
+    verdict = Verdict("vllm: a prompt of whole blocks, all of it stored")
+    counted = Counted(fleet.load)
+    verdict.outputs(fleet.load.generate([asked]), references)
+    verdict.hits(counted.external_hits(), len(asked.tokens))
+    yield verdict.row()
+
+
 def synchronous(bed: Bed) -> Iterator[Row]:
     """Synchronous loads; chunked prefill; preemption for want of blocks."""
     fleet = bed.fleet
@@ -85,6 +98,7 @@ def synchronous(bed: Bed) -> Iterator[Row]:
     )
     yield _synchronous(bed, engine)
     yield _chunked(bed, engine)
+    yield _recomputed(bed, engine)
     yield from _preempted(bed, engine)
 
 
@@ -110,6 +124,23 @@ def _chunked(bed: Bed, engine: VllmEngine) -> Row:
     counted = Counted(fleet.load)
     verdict.outputs(fleet.load.generate(asked), references)
     verdict.hits(counted.external_hits(), asked[0].hit_tokens)
+    return verdict.row()
+
+
+def _recomputed(bed: Bed, engine: VllmEngine) -> Row:
+    """A load that a step waited for fails in part: the step is done again without it."""
+    fleet = bed.fleet
+    asked = [Prompt(prompt(135, 1000)), Prompt(prompt(136, 500))]
+    references = fleet.references(asked)
+    fleet.stored(fleet.store, asked[1:])
+    blocks = fleet.stored(fleet.store, asked[:1])
+    verdict = Verdict("vllm: a flipped byte under a synchronous load")
+    verdict.equal("copies flipped", blocks.flip(bed.cluster, block=3), 1)
+    counted = Counted(engine)
+    verdict.outputs(engine.generate(asked), references)
+    corrupt = int(counted.grown().get("load_bad/corrupt", 0))
+    verdict.saw(f"counted load_bad/corrupt {corrupt}")
+    verdict.holds("the corrupt block is counted", corrupt > 0)
     return verdict.row()
 
 
@@ -179,6 +210,7 @@ CASES = [
     Case("vllm-wrong-blocks", "vllm", wrong_blocks, estimate_s=20),
     Case("vllm-local-cache", "vllm", local_cache, estimate_s=30),
     Case("vllm-conversation", "vllm", conversation, estimate_s=20),
+    Case("vllm-whole-blocks", "vllm", whole_blocks, estimate_s=20),
     Case("vllm-sync", "vllm", synchronous, estimate_s=90),
     Case("vllm-shared-space", "vllm", shared_space, estimate_s=30),
 ]

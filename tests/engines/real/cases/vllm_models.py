@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.real.bed import Bed
@@ -59,6 +60,30 @@ def sliding_window(bed: Bed) -> Iterator[Row]:
     load.outputs(second.generate(asked), references)
     load.hits(counted.external_hits(), sum(each.hit_tokens for each in asked))
     yield load.row()
+    yield _window_damaged(bed, model, first, second)
+
+
+def _window_damaged(bed: Bed, model: Path, first: VllmEngine, second: VllmEngine) -> Row:
+    """With several groups a load that fails is told as a whole, and the prompt computed anew."""
+    fleet = bed.fleet
+    asked = [Prompt(prompt(412, 1000))]
+    references = fleet.references(asked, model=model)
+    before = len(first.puts())
+    first.generate(asked)
+    wait_for("its puts", lambda: len(first.puts()) > before + 2, STORED_S)
+    puts = first.puts()[before:]
+    of_one = [put for put in puts if put["space"] == puts[0]["space"]]
+    blocks = StoredBlocks.of_puts(fleet.client, of_one)
+    blocks.wait_until_stored()
+    verdict = Verdict("vllm: a flipped byte in a block of a sliding window model")
+    # The last full blocks are those that every group needs.
+    verdict.equal("copies flipped", blocks.flip(bed.cluster, block=len(blocks.keys) - 3), 1)
+    counted = Counted(second)
+    verdict.outputs(second.generate(asked), references)
+    corrupt = int(counted.grown().get("load_bad/corrupt", 0))
+    verdict.saw(f"counted load_bad/corrupt {corrupt}")
+    verdict.holds("the corrupt block is counted", corrupt > 0)
+    return verdict.row()
 
 
 def _settled_blocks(bed: Bed, engine: VllmEngine) -> int:
