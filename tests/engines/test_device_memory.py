@@ -205,8 +205,7 @@ def test_a_small_load_takes_its_turn_beside_a_large_one(rig: Rig) -> None:
     assert second.outcome().good.all()
     assert first.outcome().good.all()
     turns = rig.device.copied[before:]
-    assert turns.index([126, 127]) <= 4
-    assert len(turns) > 20
+    assert turns.index([126, 127]) < len(turns) // 2
     assert all(rig.right(small))
 
 
@@ -293,7 +292,7 @@ def test_what_gets_no_slots_is_given_up_at_its_deadline(reach: dict[str, Any], l
     ahead = rig.memory.load(rig.door, rig.blocks(range(SLOTS)))
     behind = rig.memory.load(rig.door, rig.blocks(range(SLOTS)))
     if looks == "polls":
-        wait_for("the deadline", behind.done, WAIT_S)
+        wait_for("the deadline", behind.done, WAIT_S / 2)
     assert dict(behind.outcome().reasons) == {"deadline_exceeded": SLOTS}
     assert not ahead.done()
     rig.device.let_copies_go()

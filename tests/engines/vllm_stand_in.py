@@ -7,6 +7,7 @@ byte that was loaded can be checked.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,13 +20,18 @@ import numpy.typing as npt
 from holdfast._region import Region
 from holdfast.engines.counters import Counters
 from holdfast.engines.link import Link
+from holdfast.engines.vllm.device_memory import DeviceMemory
 from holdfast.engines.vllm.groups import KvGroup
-from holdfast.engines.vllm.kv_memory import HostMemory, Page
+from holdfast.engines.vllm.kv_memory import HostMemory, KvMemory, Page, joined
 from holdfast.engines.vllm.scheduler_side import SchedulerSide
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.shard import Shard
 from holdfast.engines.vllm.step import Report, Step
+from holdfast.engines.vllm.tiles import tiles_of
 from holdfast.engines.vllm.worker_side import Received, WorkerSide
+from tests.engines.host_device import HostDevice
+
+_LOG = logging.getLogger("tests.engines.stand_in")
 
 HASH_TOKENS = 16
 PAGE_BYTES = 4096
@@ -118,7 +124,18 @@ class Worker:
             ]
             for group in groups
         }
-        memory = HostMemory({0: region}, pages)
+        self.device = HostDevice(
+            {
+                group: tiles_of(joined(each), [self.memory.ctypes.data])
+                for group, each in pages.items()
+            }
+        )
+        memory: KvMemory = HostMemory({0: region}, pages)
+        if engine.on_device:
+            sizes = dict.fromkeys(pages, LAYERS * PAGE_BYTES)
+            memory = DeviceMemory(
+                self.device, sizes, blocks, engine.settings, engine.counters, _LOG
+            )
         self.shards = [
             Shard(
                 group.number,
@@ -162,10 +179,12 @@ class StandInEngine:
         workers: int = 1,
         blocks: int = 256,
         replicated: bool = False,
+        on_device: bool = False,
         **settings: Any,
     ) -> None:
         """weights: names the model; engines share blocks if it is equal. replicated: all workers
-        hold the same, and the first one stores it."""
+        hold the same, and the first one stores it. on_device: as if KV lay in a GPU's memory."""
+        self.on_device = on_device
         self.settings = VllmSettings.of({"offer": "always", **reach, **settings})
         self.counters = Counters()
         self.groups = tuple(groups)
