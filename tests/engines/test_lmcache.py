@@ -90,7 +90,7 @@ def test_an_object_larger_than_a_block_is_found_whole_or_not_at_all(
     assert caller.load(names[:1], [memoryview(place)]) == [True]
     assert place == data
     with local.connect() as cluster:
-        (name,) = [each for each in cluster.spaces() if f".{size}." in each and "larger" in each]
+        (name,) = [each for each in cluster.spaces() if f"-{size}." in each and "larger" in each]
         space = cluster.space(name)
         assert space.block_bytes < size
         assert space.delete([f"{names[0]}#1".encode()]).deleted == 1

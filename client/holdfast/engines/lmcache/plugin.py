@@ -90,9 +90,8 @@ class HoldfastPlugin:
             closed, self._closed = self._closed, True
         if closed:
             return
-        self._traffic.stop()
+        self._traffic.close()
         self._link.close()
-        self._traffic.join()
         self._notices.close()
         _LOG.info("closed; counted: %s", dict(self.counters.totals()))
 

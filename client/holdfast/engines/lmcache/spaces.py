@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock, Thread
 
@@ -20,8 +20,7 @@ LISTING_AGE_S_MAX = 5.0
 SPACES_MAX = 256
 FAMILIES_MAX = 16_384
 _SIZES_OF_A_FAMILY_MAX = 4
-_BASE_CHARACTERS = 16
-_BASES_KEPT = 1_024
+_MODELS_KEPT = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ class Spaces:
 
     LMCache does not tell sizes when it looks something up. Objects of a family (model, rank, group)
     have one size, which this process knows once it has stored or loaded one. Until then every
-    space of the model is asked; those that other servers made are found by their names, which
-    say the fingerprint without sizes, and the size.
+    space of the model is asked; those that other servers made are found in the list of spaces: a
+    size that occurs there, with model and facts, makes a name that is there or is not.
     """
 
     def __init__(
@@ -50,10 +49,11 @@ class Spaces:
         self._facts = facts
         self._changed = changed
         self._lock = Lock()
-        self._bases: dict[str, str] = {}
         self._shelves: dict[tuple[str, int], Shelf] = {}
         self._families: OrderedDict[str, tuple[int, ...]] = OrderedDict()
-        self._listed: Mapping[str, frozenset[int]] = {}
+        self._listed: frozenset[str] = frozenset()
+        self._listed_sizes: dict[str, frozenset[int]] = {}
+        """Of models asked for since the list was read."""
         self._listed_at = float("-inf")
         self._listing = False
 
@@ -86,9 +86,29 @@ class Spaces:
             found = [self._shelf(name.model, size) for size in sizes]
             return [shelf for shelf in found if shelf is not None]
 
-    def _sizes_of(self, model: str) -> set[int]:
-        own = {size for held, size in self._shelves if held == model}
-        return own | self._listed.get(self._base(model), frozenset())
+    def _sizes_of(self, model: str) -> frozenset[int]:
+        found = self._listed_sizes.get(model)
+        if found is None:
+            if len(self._listed_sizes) >= _MODELS_KEPT:
+                self._listed_sizes.clear()
+            named = sizes_in(self._listed, self._link.settings.space)
+            found = frozenset(size for size in named if self._name(model, size) in self._listed)
+            self._listed_sizes[model] = found
+        return found | {size for held, size in self._shelves if held == model}
+
+    def _name(self, model: str, object_bytes: int) -> str | None:
+        try:
+            _, label, fingerprint = self._identity(model, object_bytes)
+        except ValueError:
+            return None
+        return fingerprint.space_name(self._link.settings.space, label)
+
+    def _identity(self, model: str, object_bytes: int) -> tuple[ObjectSize, str, Fingerprint]:
+        """How an object is cut, and what names its space. Raises ValueError for a size that cannot
+        be cut."""
+        size = ObjectSize.of(object_bytes)
+        facts = {**self._facts, "model": model, "object_bytes": object_bytes, "parts": size.parts}
+        return size, f"{object_bytes}.{model}", Fingerprint(facts)
 
     def _shelf(self, model: str, object_bytes: int) -> Shelf | None:
         shelf = self._shelves.get((model, object_bytes))
@@ -97,24 +117,13 @@ class Spaces:
         if len(self._shelves) >= SPACES_MAX:
             return None
         try:
-            size = ObjectSize.of(object_bytes)
+            size, label, fingerprint = self._identity(model, object_bytes)
         except ValueError:
             return None
-        facts = {**self._facts, "model": model, "object_bytes": object_bytes, "parts": size.parts}
-        label = f"{self._base(model)}.{object_bytes}.{model}"
-        door = self._link.open(label, Fingerprint(facts), size.part_bytes)
+        door = self._link.open(label, fingerprint, size.part_bytes)
         door.when_settled(self._changed)
         shelf = self._shelves[model, object_bytes] = Shelf(door, size)
         return shelf
-
-    def _base(self, model: str) -> str:
-        base = self._bases.get(model)
-        if base is None:
-            if len(self._bases) >= _BASES_KEPT:
-                self._bases.clear()
-            told = Fingerprint({**self._facts, "model": model})
-            base = self._bases[model] = told.digest[:_BASE_CHARACTERS]
-        return base
 
     def _must_list(self) -> bool:
         """Whether the list of spaces is too old; a newer one is fetched in the background."""
@@ -129,9 +138,9 @@ class Spaces:
         return True
 
     def _list(self) -> None:
-        found: dict[str, frozenset[int]] | None = None
+        found: frozenset[str] | None = None
         try:
-            found = sizes_by_base(self._link.space_names(), self._link.settings.space)
+            found = frozenset(self._link.space_names())
             self._link.health.good()
         except HoldfastError as error:
             self._link.health.bad(str(error), certain=True)
@@ -139,17 +148,17 @@ class Spaces:
             with self._lock:
                 self._listing = False
                 self._listed_at = time.monotonic()
-                if found is not None:
+                if found is not None and found != self._listed:
                     self._listed = found
+                    self._listed_sizes = {}
             self._changed()
 
 
-def sizes_by_base(names: list[str], first: str) -> dict[str, frozenset[int]]:
-    """Sizes of objects for each fingerprint without sizes, as names of spaces say them."""
-    sizes: dict[str, frozenset[int]] = {}
+def sizes_in(names: Iterable[str], first: str) -> set[int]:
+    """Sizes of objects that occur in names of spaces, `first-BYTES.MODEL-DIGEST`."""
+    sizes = set()
     for name in names:
-        base, _, rest = name.removeprefix(f"{first}-").partition(".")
-        digits = rest.partition(".")[0]
-        if name.startswith(f"{first}-") and len(base) == _BASE_CHARACTERS and digits.isdecimal():
-            sizes[base] = sizes.get(base, frozenset()) | {int(digits)}
+        digits, dot, _ = name.removeprefix(f"{first}-").partition(".")
+        if name.startswith(f"{first}-") and dot and digits.isdecimal() and len(digits) < 16:
+            sizes.add(int(digits))
     return sizes

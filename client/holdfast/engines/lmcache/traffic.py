@@ -48,6 +48,7 @@ class Traffic:
         """In the order in which they are looked at."""
         self._lock = Lock()
         self._bytes = 0
+        self._under_way: dict[Call, tuple[Region | None, Started]] = {}
         self._stopping = False
         self._finished = False
         self._thread = Thread(target=self._run, name="holdfast-lmcache", daemon=True)
@@ -63,14 +64,17 @@ class Traffic:
         """Something has changed that batches may wait for."""
         self._inbox.put(None)
 
-    def stop(self) -> None:
-        """Starts nothing any more: what waits has failed."""
+    def close(self) -> None:
+        """Starts nothing any more and ends what is under way: all of it has failed, is answered,
+        and its memory is let go."""
         self._stopping = True
         self._inbox.put(None)
-
-    def join(self) -> None:
-        """Waits for the thread, after `stop`."""
         self._thread.join(_JOIN_S)
+        with self._lock:
+            under_way = list(self._under_way.items())
+        for call, (_, started) in under_way:
+            started.cancel()
+            self._ended(call)
 
     def _run(self) -> None:
         while not self._stopping or self._unplanned or any(self._queues.values()):
@@ -181,9 +185,16 @@ class Traffic:
             self._let_go(call)
             self._give_up(call, _why(error))
             return
-        started.when_done(lambda: self._ended(call, region, started))
+        with self._lock:
+            self._under_way[call] = (region, started)
+        started.when_done(lambda: self._ended(call))
 
-    def _ended(self, call: Call, region: Region | None, started: Started) -> None:
+    def _ended(self, call: Call) -> None:
+        with self._lock:
+            held = self._under_way.pop(call, None)
+        if held is None:
+            return  # `close` was here first
+        region, started = held
         try:
             outcome = started.outcome()
             if region is not None:

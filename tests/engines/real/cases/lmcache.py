@@ -146,6 +146,8 @@ class WithLmcache(EngineSpec):
             "kv_connector_extra_config": {
                 "lmcache.mp.host": "tcp://127.0.0.1",
                 "lmcache.mp.port": self.port,
+                # An engine that ends says so to its server, which is gone by then.
+                "lmcache.mp.mq_timeout": 10.0,
             },
         }
         # Not super(): a slotted dataclass is not the class in which the method was written.
