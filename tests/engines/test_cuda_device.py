@@ -43,7 +43,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> HostCupy:
 
 @pytest.fixture
 def staging() -> Iterator[Staging]:
-    made = Staging(1 << 20, LAYERS * PAGE_BYTES)
+    made = Staging(1 << 20, LAYERS * PAGE_BYTES, 64)
     yield made
     made.close()
 

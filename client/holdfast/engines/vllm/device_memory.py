@@ -10,7 +10,7 @@ from holdfast.engines.counters import Counters
 from holdfast.engines.door import Door
 from holdfast.engines.vllm.device import Device
 from holdfast.engines.vllm.device_move import DeviceMove
-from holdfast.engines.vllm.lane import Lane, LoadLane, SaveLane
+from holdfast.engines.vllm.lane import SLOTS_MAX, Lane, LoadLane, SaveLane
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.staging import Staging
 from holdfast.engines.vllm.step import Blocks
@@ -46,7 +46,8 @@ class DeviceMemory:
         self._blocks = blocks
 
         def lane(kind: type[L], deadline_ms: int) -> L:
-            staging = Staging(settings.staging_bytes // 2, max(self._block_bytes.values()))
+            largest = max(self._block_bytes.values())
+            staging = Staging(settings.staging_bytes // 2, largest, SLOTS_MAX)
             try:
                 stream = device.stream(staging)
             except Unsupported:

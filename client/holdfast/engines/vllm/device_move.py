@@ -115,15 +115,14 @@ class DeviceMove:
         self._open -= len(good)
         self._end_if_all_told()
 
-    def drop(self, why: str, *, also_begun: bool = False) -> int:
-        """Gives up what is in no piece, or everything that has not ended. Answers how much."""
+    def drop(self, why: str, *, also_begun: bool) -> None:
+        """Gives up what is in no piece, or everything that has not ended."""
         dropped = self._open if also_begun else self.left
         self.begun = len(self.blocks.ids)
         if dropped:
             self._reasons[why] += dropped
             self._open -= dropped
             self._end_if_all_told()
-        return dropped
 
     def _end_if_all_told(self) -> None:
         if not self._open and not self._ended.is_set():

@@ -25,6 +25,8 @@ _WAITING_MAX = 4_096
 """Moves that wait for slots; a further one is given up at once."""
 _PIECES_AT_ONCE = 4
 """Pieces that share the slots: while one is copied, others are on the wire."""
+SLOTS_MAX = _PIECES_AT_ONCE * BLOCKS_MAX
+"""More of them would only be more calls at once."""
 _CALL_S_MIN = 0.001
 _JOIN_S = 10.0
 
@@ -81,13 +83,13 @@ class Lane(ABC):
     def cancel(self, move: DeviceMove) -> None:
         """Ends `move`; nothing touches its pages once this returns."""
         with self._condition:
-            self._drop(move, "cancelled")
+            # Ended first, so that no further copy begins.
+            self._drop(move, "cancelled", also_begun=True)
             for piece in move.pieces:
                 if piece.call is not None:
                     piece.call.cancel()
-            # Ended before the wait, so that no further copy begins. The wait is as long as the
-            # engine's own work on the GPU and the copy behind it: neither can be taken back.
-            self._drop(move, "cancelled", also_begun=True)
+            # As long as the engine's own work on the GPU and the copy behind it: neither can be
+            # taken back.
             self._condition.wait_for(lambda: not move.copying)
 
     def close(self) -> None:
@@ -177,7 +179,8 @@ class Lane(ABC):
         self._end(piece, np.zeros(blocks, dtype=np.bool_), {"device_error": blocks})
 
     def _drop(self, move: DeviceMove, why: str, *, also_begun: bool = False) -> None:
-        self._count(move.drop(why, also_begun=also_begun) if not move.over else 0, why)
+        self._count(move.left, why)  # what was begun is counted by its call
+        move.drop(why, also_begun=also_begun)
 
     def _count(self, blocks: int, why: str) -> None:
         self._counters.add(f"{self.what}_blocks_bad", blocks)

@@ -24,8 +24,8 @@ class VllmSettings(EngineSettings):
     """Bytes of blocks, over all workers' shards, that may be kept from reuse because they are being
     stored; what exceeds it is dropped from the tail of its request."""
     staging_bytes: Annotated[int, Field(ge=2 << 20, le=1 << 40)] = 512 << 20
-    """Where KV lies on a GPU: bytes of pinned host memory that a worker's blocks pass through, half
-    of it for loads and half for saves. What does not fit at once goes one after the other."""
+    """Where KV lies on a GPU: most bytes of pinned host memory that a worker's blocks pass through,
+    half of it for loads and half for saves. What does not fit at once goes one after the other."""
     weights: Path | None = None
     """Folder of the checkpoint, where the engine loads it in a way that does not tell."""
     weights_digest: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,128}$")] | None = None

@@ -18,13 +18,13 @@ _ALIGN_BYTES = 256
 class Staging:
     """Slots of one block each, registered once. Not safe between threads."""
 
-    def __init__(self, nbytes: int, block_bytes: int) -> None:
+    def __init__(self, nbytes: int, block_bytes: int, slots_max: int) -> None:
         """nbytes: at most, in all. block_bytes: of the largest block.
 
         Raises Unsupported when not even one block fits, or memory is short.
         """
         self.slot_bytes = -(-block_bytes // _ALIGN_BYTES) * _ALIGN_BYTES
-        self.slots = nbytes // self.slot_bytes
+        self.slots = min(slots_max, nbytes // self.slot_bytes)
         if not self.slots:
             raise Unsupported(
                 f"staging of {nbytes} bytes each way has no room for a block of {block_bytes}: "
