@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import select
 from collections.abc import Callable
 from threading import Lock, Thread
@@ -34,6 +35,7 @@ class Completions:
         self._thread: Thread | None = None
         self._callbacks_open = 0
         self._closed = False
+        self._process = os.getpid()
 
     def start(self, call: Call[Any], settle: Callable[[], None]) -> Operation:
         """Starts `call`; `settle` is called once it has ended, on whichever thread reads of it."""
@@ -81,8 +83,9 @@ class Completions:
             _called(callback)
 
         try:
-            # Asked first, without the lock: a forked child must not wait for a parent's thread.
-            if operation.done:
+            # Raises in a forked child, which must not wait below for a parent's thread. Elsewhere
+            # it is not asked: that would move bytes of whatever is under way on this thread.
+            if os.getpid() != self._process and operation.done:
                 _called(callback)
                 return
             with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
@@ -70,7 +71,9 @@ def test_a_call_is_told_once_and_only_when_it_is_looked_at(space: holdfast.Space
     region = space.allocate(2 * 512)
     pending: Any = space.futures.put([b"one", b"two"], region.blocks())
     started = Started(pending, 2, (Status.STORED, Status.PRESENT), told.append)
-    pending.result(WAIT_S)
+    heard = Event()
+    started.when_done(heard.set)
+    assert heard.wait(WAIT_S)
     assert started.done()
     assert told == []
     assert started.outcome().good.all()
@@ -109,3 +112,36 @@ def test_a_cancelled_call_has_ended(space: holdfast.Space) -> None:
     assert started.done()
     started.cancel()
     assert len(started.outcome().good) == 1
+
+
+@pytest.mark.process
+def test_asking_whether_it_has_ended_moves_no_bytes(engine_cluster: holdfast.LocalCluster) -> None:
+    block_bytes, blocks = 1 << 20, 64
+    with engine_cluster.connect(transport="tcp") as cluster:
+        space = cluster.space("unmoved", block_bytes=block_bytes, create=True)
+        region = space.allocate(block_bytes * blocks)
+        np.frombuffer(region.memory, np.uint8)[:] = 1
+        keys = [f"block {number}".encode() for number in range(blocks)]
+        pause, end = Event(), time.monotonic() + WAIT_S
+        pending: Any = space.futures.put(keys, region.blocks())
+        started = Started(pending, blocks, (), nothing_told)
+        spent_s = time.thread_time()
+        while not started.done() and time.monotonic() < end:
+            pause.wait(0.001)
+        spent_s = time.thread_time() - spent_s
+        outcome = started.outcome()
+    assert outcome.seconds < WAIT_S
+    # Sending 64 MiB takes 15 ms of a processor at the very least.
+    assert spent_s < 0.01
+
+
+@pytest.mark.process
+def test_what_was_cancelled_fails_for_no_other_reason(space: holdfast.Space) -> None:
+    region = space.allocate(8_192 * 512)
+    for turn in range(10):
+        keys = [b"cut off %d.%d" % (turn, number) for number in range(8_192)]
+        pending: Any = space.futures.put(keys, region.blocks())
+        started = Started(pending, len(keys), (Status.STORED, Status.PRESENT), nothing_told)
+        started.cancel()
+        outcome = started.outcome()
+        assert dict(outcome.reasons) in ({}, {"cancelled": int((~outcome.good).sum())})

@@ -93,7 +93,6 @@ class Door:
             keys,
             _FOUND,
             lambda space: space.futures.get(keys, segments, deadline=deadline_s),
-            timed=True,
         )
 
     def put(
@@ -127,8 +126,6 @@ class Door:
         keys: Keys,
         good: tuple[Status, ...],
         call: Callable[[Space], Pending[Any]],
-        *,
-        timed: bool = False,
     ) -> Started:
         ended = partial(self._ended, what)
         space = self._space
@@ -145,7 +142,7 @@ class Door:
             return Started(None, len(keys), good, self._counted(what), reason_of(error))
         except HoldfastError as error:
             return Started(None, len(keys), good, self._counted(what), reason_of(error))
-        return Started(pending, len(keys), good, ended, timed=timed)
+        return Started(pending, len(keys), good, ended)
 
     def _counted(self, what: str) -> Callable[[Outcome], None]:
         return lambda outcome: self._count(what, outcome)

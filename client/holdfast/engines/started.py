@@ -24,7 +24,7 @@ class Outcome:
     reasons: Mapping[str, int]
     """Why the others were not, with counts."""
     seconds: float
-    """How long it took: to its end where that was noted, else until it was seen to have ended."""
+    """How long it took."""
 
     @property
     def prefix(self) -> int:
@@ -33,7 +33,8 @@ class Outcome:
 
 
 class Started:
-    """Keys of one space asked for, read or written. `outcome` once it is `done`."""
+    """Keys of one space asked for, read or written. `outcome` once it is `done`; asking for that
+    moves no bytes."""
 
     def __init__(
         self,
@@ -42,11 +43,8 @@ class Started:
         good: tuple[Status, ...],
         ended: Callable[[Outcome], None],
         why: str = "",
-        *,
-        timed: bool = False,
     ) -> None:
-        """pending: the call; None if it could not even be started, for the reason `why`. timed:
-        its end is noted when it happens, not when somebody looks."""
+        """pending: the call; None if it could not even be started, for the reason `why`."""
         self._pending = pending
         self._keys = keys
         self._good = good
@@ -54,8 +52,11 @@ class Started:
         self._why = why
         self._began = time.monotonic()
         self._seconds: float | None = None
+        self._cancelled = False
         self._outcome: Outcome | None = None
-        if timed and pending is not None:
+        if pending is not None:
+            # Asking the call itself would move its bytes, and those of others, on the asking
+            # thread. With a callback the client's own thread moves them.
             pending.add_done_callback(lambda _pending: self._note_end())
 
     @property
@@ -65,20 +66,27 @@ class Started:
 
     def done(self) -> bool:
         """Whether it has ended; nothing touches its memory from then on."""
-        return self._outcome is not None or self._pending is None or self._pending.done()
+        return self._pending is None or self._seconds is not None
 
     def when_done(self, callback: Callable[[], object]) -> None:
         """Calls `callback` once it has ended, on whichever thread hears of it; at once if it has.
         It must be short."""
-        if self._outcome is not None or self._pending is None:
+        if self._pending is None or self._seconds is not None:
             callback()
-        else:
-            self._pending.add_done_callback(lambda _pending: callback())
+            return
+
+        def heard(_pending: object) -> None:
+            self._note_end()  # our own callback may be a moment later, on another thread
+            callback()
+
+        self._pending.add_done_callback(heard)
 
     def cancel(self) -> None:
         """Ends it now; nothing touches its memory once this returns."""
         if self._pending is not None and self._outcome is None:
+            self._cancelled = True
             self._pending.cancel()
+            self._note_end()
 
     def outcome(self) -> Outcome:
         """What became of it; waits for its end, which its deadline bounds."""
@@ -96,9 +104,15 @@ class Started:
                 why = reason_of(error)
             else:
                 good = np.isin(found.statuses, self._good)
-                return Outcome(good, found.reasons, self._note_end())
+                return Outcome(good, self._reasons(good, found), self._note_end())
         nothing = np.zeros(self._keys, dtype=np.bool_)
         return Outcome(nothing, {why: self._keys}, self._note_end())
+
+    def _reasons(self, good: npt.NDArray[np.bool_], found: KeyResults) -> Mapping[str, int]:
+        if not self._cancelled or good.all():
+            return found.reasons
+        # A write that was cut off is unknown; that says nothing about the cluster's health.
+        return {"cancelled": int((~good).sum())}
 
     def _note_end(self) -> float:
         if self._seconds is None:
