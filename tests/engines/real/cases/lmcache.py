@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,16 +30,14 @@ LOOKUP_S_MAX = 3.0
 """Longest lookup while a node is down: the adapter's deadlines and LMCache's own polling."""
 
 
-def run(bed: Bed) -> list[Row]:
+def run(bed: Bed) -> Iterator[Row]:
     """One driver process for all rows; it starts LMCache's."""
     driven = bed.start(ENGINE, DRIVER, {"do": "server", "params": _params(bed)})
     try:
         driven.next_result()
-        return [
-            _fresh_server_loads_what_another_stored(bed, driven),
-            _a_node_is_killed(bed, driven),
-            _benchmark(bed, driven),
-        ]
+        yield _fresh_server_loads_what_another_stored(bed, driven)
+        yield _a_node_is_killed(bed, driven)
+        yield _benchmark(bed, driven)
     finally:
         driven.close()
 
@@ -154,7 +152,7 @@ class WithLmcache(EngineSpec):
         return {**EngineSpec.arguments(self), "kv_transfer_config": connector}
 
 
-def run_with_vllm(bed: Bed) -> list[Row]:
+def run_with_vllm(bed: Bed) -> Iterator[Row]:
     """vLLM, LMCache's connector, its server, the adapter; then a fresh server, a fresh engine."""
     verdict = Verdict("lmcache_vllm_fresh_load")
     model = bed.fleet.full
@@ -181,7 +179,7 @@ def run_with_vllm(bed: Bed) -> list[Row]:
         if engine is not None:
             engine.close()
         servers.close()
-    return [verdict.row()]
+    yield verdict.row()
 
 
 CASES = [
