@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ def engine_cluster() -> Iterator[holdfast.LocalCluster]:
 def reach(engine_cluster: holdfast.LocalCluster) -> dict[str, Any]:
     """Settings by which a door finds that cluster."""
     return reach_of(engine_cluster)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, Any]:
+    """Settings that lead to no cluster: nobody listens there."""
+    key = tmp_path / "nobody.key"
+    key.write_text("hf1.0123456789abcdef.0123456789abcdef")
+    return {"address": "127.0.0.1:9", "tenant": "nobody", "key": f"file:{key}"}
 
 
 def reach_of(cluster: holdfast.LocalCluster) -> dict[str, Any]:

@@ -27,7 +27,6 @@ LOG = logging.getLogger("tests.engines.link")
 WAIT_S = 30.0
 SOON_S = 4.0
 """Longest time of what must not wait for the cluster."""
-NOWHERE = {"address": "127.0.0.1:9", "tenant": "nobody", "key": "no-key"}
 
 
 def link_of(settings: dict[str, Any]) -> Link:
@@ -55,21 +54,23 @@ def usable(door: Door) -> bool:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({**NOWHERE, "address": "no-port"}, InvalidArgument),
-        ({**NOWHERE, "key": "file:/no/such/file"}, ConfigInvalid),
-        ({**NOWHERE, "key": "env:HOLDFAST_NO_SUCH_VARIABLE"}, ConfigInvalid),
+        ({"address": "no-port"}, InvalidArgument),
+        ({"key": "file:/no/such/file"}, ConfigInvalid),
+        ({"key": "env:HOLDFAST_NO_SUCH_VARIABLE"}, ConfigInvalid),
     ],
 )
 def test_what_can_never_work_is_said_at_the_start(
-    settings: dict[str, Any], error: type[Exception]
+    nowhere: dict[str, Any], settings: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        link_of(settings)
+        link_of({**nowhere, **settings})
 
 
-def test_opening_and_closing_do_not_wait_for_a_cluster_that_is_not_there() -> None:
+def test_opening_and_closing_do_not_wait_for_a_cluster_that_is_not_there(
+    nowhere: dict[str, Any],
+) -> None:
     began = time.monotonic()
-    link = link_of(NOWHERE)
+    link = link_of(nowhere)
     door = link.open("door", FACTS, BLOCK_BYTES)
     assert not door.exists([b"any"]).outcome().good.any()
     link.close()
@@ -147,9 +148,14 @@ def test_a_data_node_that_goes_and_comes_costs_misses_and_one_warning(
 
 @pytest.mark.process
 def test_a_wrong_key_is_said_once_and_costs_misses(
-    engine_cluster: holdfast.LocalCluster, reach: dict[str, Any], caplog: pytest.LogCaptureFixture
+    engine_cluster: holdfast.LocalCluster,
+    reach: dict[str, Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    link = link_of({**reach, "key": wrong_key(engine_cluster.key)})
+    path = tmp_path / "engine.key"
+    path.write_text(wrong_key(engine_cluster.key))
+    link = link_of({**reach, "key": f"file:{path}"})
     door = link.open("door", FACTS, BLOCK_BYTES)
     wait_for("refusal", lambda: link.counters.total("spaces_refused/unauthenticated") > 1, WAIT_S)
     assert door.refused is not None

@@ -100,7 +100,7 @@ def test_hashes_with_a_random_start_are_refused_with_the_setting(
     ("params", "told"),
     [
         ({"kv_dtype": None}, "kv_dtype"),
-        ({"key": "hf_secret"}, "LMCache logs its settings"),
+        ({"key": "hf_secret"}, "log their settings"),
         ({"chunk_size": 256}, "chunk_size"),
         ({"bytes_in_flight_max": 0}, "bytes_in_flight_max"),
     ],

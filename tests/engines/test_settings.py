@@ -38,13 +38,20 @@ def test_names_of_spaces_begin_with_something_fit(name: str) -> None:
 
 def test_a_key_is_shown_nowhere() -> None:
     secret = "hf-4711-secret"
-    assert secret not in repr(EngineSettings.of({"key": secret}))
+    assert "file:/etc/key" not in repr(EngineSettings.of({"key": "file:/etc/key"}))
     with pytest.raises(ConfigInvalid) as caught:
         EngineSettings.of({"key": secret, "lanes": 99})
     assert secret not in str(caught.value)
     with pytest.raises(ConfigInvalid) as caught:
         EngineSettings.of({"key": [secret]})
     assert secret not in str(caught.value)
+
+
+def test_a_key_that_stands_in_the_open_is_refused() -> None:
+    for where in ("file:/etc/key", "env:HOLDFAST_KEY"):
+        assert EngineSettings.of({"key": where}).key == where
+    with pytest.raises(ConfigInvalid, match="log their settings"):
+        EngineSettings.of({"key": "hf1.secret.secret"})
 
 
 def test_a_door_has_settings_of_its_own() -> None:

@@ -246,9 +246,9 @@ def test_weights_are_named_by_their_contents(tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_read_are_said_and_nobody_waits_for_them(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, nowhere: dict[str, Any]
 ) -> None:
-    settings = EngineSettings(address="127.0.0.1:1", tenant="t", key="hf1.0123456789.0123456789")
+    settings = EngineSettings.of(nowhere)
     link = Link(settings, Counters(), logging.getLogger("holdfast.engines.test"))
 
     def missing() -> str:

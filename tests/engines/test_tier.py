@@ -386,10 +386,9 @@ def test_weights_that_cannot_be_digested_are_said_and_cost_misses(
 
 
 @pytest.fixture
-def start_alone() -> Iterator[Start]:
+def start_alone(nowhere: dict[str, Any]) -> Iterator[Start]:
     """Starts engines whose cluster is not there."""
     started: list[Scheduler] = []
-    nowhere = {"address": "127.0.0.1:9", "tenant": "nobody", "key": "no-key"}
 
     def begin(settings: dict[str, Any], **options: Any) -> Scheduler:
         started.append(Scheduler({**nowhere, **settings}, "model", **options))

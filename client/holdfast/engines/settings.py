@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from holdfast.errors import ConfigInvalid
 from holdfast_kvstore.config_faults import config_faults
@@ -45,6 +45,13 @@ class EngineSettings(BaseModel):
     """How long the load of one request may take before it counts as failed."""
     save_deadline_ms: Milliseconds = 5_000
     """How long blocks that are being stored may be kept from reuse."""
+
+    @field_validator("key")
+    @classmethod
+    def _not_in_the_open(cls, key: str | None) -> str | None:
+        if key is not None and not key.startswith(("file:", "env:")):
+            raise ValueError('must be "file:PATH" or "env:NAME": engines log their settings')
+        return key
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from holdfast.engines.settings import EngineSettings
 
@@ -34,10 +34,3 @@ class LmcacheSettings(EngineSettings):
     """Payload under way at once; what is submitted beyond it waits its turn."""
     objects_waiting_max: Annotated[int, Field(ge=1, le=1 << 20)] = 65_536
     """Objects submitted and not answered yet; a batch beyond it is answered as failed at once."""
-
-    @field_validator("key")
-    @classmethod
-    def _not_in_the_open(cls, key: str | None) -> str | None:
-        if key is not None and not key.startswith(("file:", "env:")):
-            raise ValueError('must be "file:PATH" or "env:NAME": LMCache logs its settings')
-        return key

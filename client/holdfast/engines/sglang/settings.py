@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from holdfast.engines.settings import EngineSettings
 
@@ -46,10 +46,3 @@ class SglangSettings(EngineSettings):
         settings = cls.of(given)
         assert isinstance(settings, cls)
         return settings
-
-    @field_validator("key")
-    @classmethod
-    def _not_in_the_open(cls, key: str | None) -> str | None:
-        if key is not None and not key.startswith(("file:", "env:")):
-            raise ValueError('must be "file:PATH" or "env:NAME": SGLang logs its settings')
-        return key
