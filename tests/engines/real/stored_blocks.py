@@ -37,13 +37,13 @@ class StoredBlocks:
         keys = [bytes.fromhex(key) for key in sorted(placed, key=lambda key: placed[key])]
         return cls(cluster.space(name), keys)
 
+    def are_stored(self) -> bool:
+        """Whether each of them is there."""
+        return self.space.match(self.keys) == len(self.keys)
+
     def wait_until_stored(self) -> None:
         """Until each of them is there. Raises DeadlineExceeded."""
-        wait_for(
-            f"store of {len(self.keys)} blocks",
-            lambda: self.space.match(self.keys) == len(self.keys),
-            STORED_S,
-        )
+        wait_for(f"store of {len(self.keys)} blocks", self.are_stored, STORED_S)
 
     def read(self) -> npt.NDArray[np.uint8]:
         """uint8[blocks, block_bytes]: what is stored."""
