@@ -51,8 +51,6 @@ def backend_of(reach: dict[str, Any], **more: Any) -> Backend:
         more.pop("config", Config()),
         more.pop("engine", ENGINE),
         more.pop("in_use", lambda: IN_USE),
-        lambda folder: f"digest of {folder}",
-        lambda name: None,
         logging.getLogger("holdfast.engines.test"),
     )
 

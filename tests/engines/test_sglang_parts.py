@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import random
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.engines.counters import Counters
-from holdfast.engines.link import Link
-from holdfast.engines.settings import EngineSettings
-from holdfast.engines.sglang.engine import Engine, config_digest, weights_named
+from holdfast.engines.checkpoint import checkpoint_digest
+from holdfast.engines.sglang.engine import Engine, name_of_weights
 from holdfast.engines.sglang.hits import PoolPages, reach_of
 from holdfast.engines.sglang.host_pages import block_names
 from holdfast.engines.sglang.identity import is_writer, label_of, pool_facts
-from holdfast.engines.sglang.naming import Naming
-from holdfast.engines.sglang.opening import Opening
 from holdfast.engines.sglang.page_layout import layout_of_flat_page, layout_of_pool
 from holdfast.engines.sglang.settings import SglangSettings
 from holdfast.engines.sglang.speeds import KEPT_MAX, Speeds
-from holdfast.errors import ConfigInvalid, NotFound, Unsupported
+from holdfast.errors import ConfigInvalid, Unsupported
+from tests.engines.checkpoints import checkpoint
 from tests.engines.sglang_pools import LAYOUTS, Config, HostTensor, Pool, mha_pool, mla_pool
-
-SETTINGS = SglangSettings.of_extra_config({"interface_v1": 1})
 
 # ------------------------------------------------------------------------ where pages lie
 
@@ -218,52 +212,21 @@ def test_of_ranks_with_equal_pages_one_stores_them() -> None:
     assert [is_writer("draft", mha, rank) for rank in ranks] == [True, True]
 
 
-def test_weights_are_named_by_their_contents(tmp_path: Path) -> None:
-    model, draft = tmp_path / "model", tmp_path / "draft"
-    for folder in (model, draft):
-        folder.mkdir()
+def test_weights_are_those_that_the_engine_tells_of(tmp_path: Path) -> None:
+    model, draft = (checkpoint(tmp_path / name, {"name": name}) for name in ("model", "draft"))
 
-    def name(engine: Engine, settings: SglangSettings = SETTINGS) -> str:
-        return weights_named(engine, "served", settings, lambda folder: f"<{folder.name}>", Path)()
+    def name(engine: Engine, served: str | None = None, **settings: Any) -> str:
+        told = SglangSettings.of_extra_config({"interface_v1": 1, **settings})
+        return name_of_weights(engine, served, told)()
 
-    plain = name(Engine({"model_path": str(model)}))
-    assert plain == "<model>.none"
-    assert name(Engine({}, str(draft)), SETTINGS.model_copy(update={"weights": model})) == (
-        "<model>.none,<draft>.none"
-    )
-    (model / "config.json").write_text('{"rope_theta": 1, "_name_or_path": "here"}')
-    digests = [config_digest(model)]
-    for text in ('{"_name_or_path": "there", "rope_theta": 1}', '{"rope_theta": 2}'):
-        (model / "config.json").write_text(text)
-        digests.append(config_digest(model, 4096))
-    assert digests[0] == digests[1] != digests[2]
-    (model / "hf_quant_config.json").write_text('{"kv_cache_quant_algo": "FP8"}')
-    assert config_digest(model) != digests[2]
-    (model / "config.json").write_text('{"rope_type": "longrope"}')
-    assert config_digest(model, 4096) != config_digest(model, 8192)
-    with pytest.raises(ConfigInvalid, match="weights_id"):
-        name(Engine({"model_path": str(model), "load_format": "dummy"}))
-
-
-def test_weights_that_cannot_be_read_are_said_and_nobody_waits_for_them(
-    caplog: pytest.LogCaptureFixture, nowhere: dict[str, Any]
-) -> None:
-    settings = EngineSettings.of(nowhere)
-    link = Link(settings, Counters(), logging.getLogger("holdfast.engines.test"))
-
-    def missing() -> str:
-        raise NotFound("no weight file")
-
-    naming, early = Naming(link, missing), Opening(link, "early", {}, 8)
-    naming.tell(early)
-    early.wait(20)
-    late = Opening(link, "late", {}, 8)
-    naming.tell(late)
-    late.wait(20)
-    assert early.door() is late.door() is None
-    assert "no weight file" in caplog.text
-    assert link.counters.total("spaces_refused/weights") == 1
-    link.close()
+    plain = name(Engine({"model_path": str(model)}), "served")
+    assert plain == checkpoint_digest(model) == name(Engine({}), str(model))
+    both = f"{plain},{checkpoint_digest(draft)}"
+    assert name(Engine({"model_path": str(model)}, str(draft))) == both
+    assert name(Engine({}, str(draft)), weights=model) == both
+    for engine in (Engine({"model_path": str(model), "load_format": "dummy"}), Engine({})):
+        with pytest.raises(ConfigInvalid, match="weights_id"):
+            name(engine)
 
 
 # ------------------------------------------------------------------------ speeds

@@ -15,15 +15,14 @@ import pytest
 
 import holdfast
 from holdfast.engines.counters import Counters
-from holdfast.engines.fingerprint import Fingerprint
 from holdfast.engines.link import Link
+from holdfast.engines.opening import Opening
+from holdfast.engines.slow_facts import SlowFacts
 from holdfast.engines.vllm_tier.answers import Answer
-from holdfast.engines.vllm_tier.opening import Opening
 from holdfast.engines.vllm_tier.rows import Rows, RowShape
 from holdfast.engines.vllm_tier.settings import TierSettings
 from holdfast.engines.vllm_tier.tier import Tier
 from holdfast.engines.vllm_tier.transfers import JobEnd
-from holdfast.errors import NotFound
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.conftest import reach_of
 
@@ -45,14 +44,13 @@ class Scheduler:
         *,
         rows: int = 32,
         shape: RowShape = SHAPE,
-        weights: Callable[[], str] | None = None,
     ) -> None:
         self.mapped = mmap.mmap(-1, rows * shape.row_bytes)
         self.memory = np.frombuffer(self.mapped, np.uint8).reshape(rows, shape.row_bytes)
         parsed = TierSettings.of({"start_wait_ms": 30_000, **settings})
         self.link = Link(parsed, Counters(), LOG)
-        named = weights or (lambda: model)
-        opening = Opening(self.link, "tier", {"test": "tier"}, named, shape.part_bytes)
+        slow = SlowFacts(self.link, lambda: {"weights": model})
+        opening = Opening(self.link, "tier", {"test": "tier"}, slow, shape.part_bytes)
         view: Any = self.memory
         self.tier = Tier(parsed, self.link, Rows(memoryview(view), shape, 5.0), opening.door)
         self.opening = opening
@@ -372,19 +370,6 @@ def test_first_requests_wait_for_the_space_for_a_bounded_time(start_alone: Start
     assert scheduler.look(keys(1), "b") == [Answer.MISS]
 
 
-def test_weights_that_cannot_be_digested_are_said_and_cost_misses(
-    start_alone: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    def lost() -> str:
-        raise NotFound("no weight file in /models/lost")
-
-    scheduler = start_alone({"start_wait_ms": 100}, weights=lost)
-    wait_for("refusal", lambda: scheduler.counted("spaces_refused/weights"), WAIT_S)
-    wait_for("word of it", lambda: "weights_id" in caplog.text, WAIT_S)
-    assert "/models/lost" in caplog.text
-    assert scheduler.look(keys(1)) == [Answer.MISS]
-
-
 @pytest.fixture
 def start_alone(nowhere: dict[str, Any]) -> Iterator[Start]:
     """Starts engines whose cluster is not there."""
@@ -429,9 +414,3 @@ def test_a_node_that_stands_still_costs_a_deadline_and_then_nothing() -> None:
         wait_for("hits", lambda: scheduler.look(keys(4)) == [Answer.HIT] * 4, WAIT_S)
         assert not scheduler.load(keys(4), range(4, 8)).bad
         scheduler.close()
-
-
-def test_facts_of_the_space_name_the_weights(start_alone: Start) -> None:
-    scheduler = start_alone({}, weights=lambda: "w")
-    door = wait_for("a door", scheduler.opening.door, WAIT_S)
-    assert door.fingerprint == Fingerprint({"test": "tier", "weights": "w"})

@@ -1,29 +1,17 @@
-"""What the secondary tier's fingerprint covers, and what it refuses."""
+"""What the secondary tier's fingerprint covers beside the model."""
 
 from __future__ import annotations
 
 import enum
-import itertools
-import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from holdfast.engines.fingerprint import Fingerprint
-from holdfast.engines.vllm_tier.identity import (
-    config_digest,
-    hash_facts,
-    model_facts,
-    row_facts,
-    weights_named,
-)
+from holdfast.engines.vllm_tier.identity import kernel_facts, row_facts
 from holdfast.engines.vllm_tier.settings import TierSettings
 from holdfast.errors import ConfigInvalid
-
-SETTINGS = TierSettings.of({})
-_seeds = itertools.count()
 
 
 class Backend(enum.Enum):
@@ -55,46 +43,9 @@ def parallel(**other: Any) -> Any:
     return SimpleNamespace(**{**sizes, "is_parallelism_agnostic": True, "rank": 0, **other})
 
 
-def engine(**other: Any) -> Any:
-    """An engine's VllmConfig, as far as it is read."""
-    values = {
-        "model_config": model(),
-        "cache_config": cache(),
-        "load_config": SimpleNamespace(load_format="auto"),
-        "attention_config": SimpleNamespace(backend=None),
-        "lora_config": None,
-        "speculative_config": None,
-        "use_v2_model_runner": False,
-    }
-    return SimpleNamespace(**{**values, **other})
-
-
-def model(**other: Any) -> Any:
-    values = {
-        "model": "/models/llama",
-        "model_weights": "",
-        "seed": 0,
-        "dtype": "torch.bfloat16",
-        "quantization": None,
-        "quantization_config": None,
-        "hf_overrides": {},
-        "hf_text_config": SimpleNamespace(rope_parameters={"rope_type": "default"}),
-        "max_model_len": 4096,
-    }
-    return SimpleNamespace(**{**values, **other})
-
-
-def cache(**other: Any) -> Any:
-    return SimpleNamespace(**{"cache_dtype": "auto", "kv_cache_dtype_skip_layers": [], **other})
-
-
 def rows(**other: Any) -> str:
     canonical = "v1-hnd" if other.get("canonical_layout") else None
     return Fingerprint(row_facts(offloading(**other), canonical)).digest
-
-
-def told(**other: Any) -> str:
-    return Fingerprint(model_facts(engine(**other), SETTINGS)).digest
 
 
 @pytest.mark.parametrize(
@@ -135,94 +86,18 @@ def test_ranks_do_not_count_where_rows_do_not_depend_on_them() -> None:
     assert rows(canonical_layout=True, parallel=bound) != rows(canonical_layout=True)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"model_config": model(dtype="torch.float16")},
-        {"model_config": model(quantization="fp8")},
-        {"model_config": model(hf_overrides={"rope_theta": 5})},
-        {"model_config": model(hf_overrides=json.dumps)},
-        {"cache_config": cache(cache_dtype="fp8")},
-        {"cache_config": cache(kv_cache_dtype_skip_layers=["3"])},
-        {"attention_config": SimpleNamespace(backend=Backend.ONE)},
-        {"use_v2_model_runner": True},
-    ],
-)
-def test_other_values_are_another_space(other: dict[str, Any]) -> None:
-    assert told(**other) != told()
+def test_kernels_count_that_may_write_pages_in_another_way() -> None:
+    def engine(backend: Backend | None, *, second_runner: bool) -> Any:
+        attention = SimpleNamespace(backend=backend)
+        return SimpleNamespace(attention_config=attention, use_v2_model_runner=second_runner)
 
-
-def test_the_longest_sequence_counts_where_keys_depend_on_it() -> None:
-    assert told(model_config=model(max_model_len=8192)) == told()
-    longrope = SimpleNamespace(rope_scaling={"rope_type": "longrope"})
-    short, long = (model(max_model_len=n, hf_text_config=longrope) for n in (4096, 131_072))
-    assert told(model_config=short) != told(model_config=long)
-
-
-def test_scales_computed_while_serving_are_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="calculate-kv-scales"):
-        model_facts(engine(cache_config=cache(calculate_kv_scales=True)), SETTINGS)
+    kinds = [(None, False), (Backend.ONE, False), (None, True)]
+    told = [kernel_facts(engine(backend, second_runner=second)) for backend, second in kinds]
+    assert len({Fingerprint(facts).digest for facts in told}) == 3
 
 
 def test_lora_is_served_when_its_names_are_its_weights() -> None:
     with pytest.raises(ConfigInvalid, match="lora_named"):
-        model_facts(engine(lora_config=object()), SETTINGS)
-    assert model_facts(engine(lora_config=object()), TierSettings.of({"lora_named": True}))
-
-
-def test_a_hash_scheme_that_is_random_in_each_process_is_refused() -> None:
-    assert hash_facts("sha256", lambda: "fixed") == {"hash": "sha256", "hash_seed": "fixed"}
-    with pytest.raises(ConfigInvalid, match=r"sha256_cbor.*PYTHONHASHSEED"):
-        hash_facts("xxhash", lambda: str(next(_seeds)))
-
-
-# ---------------------------------------------------------------------------- weights
-
-
-def named(engine_config: Any, **settings: Any) -> str:
-    """The name of the weights; a digest is the folder's name here."""
-    return weights_named(
-        engine_config,
-        TierSettings.of(settings),
-        lambda path: f"digest-of-{path.name}",
-        lambda config: Path(config.model),
-    )()
-
-
-def test_weights_are_known_by_their_digest() -> None:
-    assert named(engine()) == "digest-of-llama.none"
-    assert named(engine(), weights="/other/place") == "digest-of-place.none"
-
-
-def test_an_operator_may_name_weights() -> None:
-    assert named(engine(), weights_id="llama@7f3a") == "id:llama@7f3a"
-    stored = engine(model_config=model(model_weights="s3://bucket/llama"))
-    assert named(stored, weights_id="llama@7f3a") == "id:llama@7f3a"
-    with pytest.raises(ConfigInvalid, match="weights_id"):
-        named(stored)
-
-
-def test_random_weights_are_known_by_their_seed() -> None:
-    dummy = SimpleNamespace(load_format="dummy")
-    names = {named(engine(load_config=dummy, model_config=model(seed=seed))) for seed in (0, 1)} | {
-        named(engine())
-    }
-    assert len(names) == 3
-
-
-def test_weights_of_a_draft_count() -> None:
-    draft = SimpleNamespace(draft_model_config=model(model="/models/draft"))
-    assert named(engine(speculative_config=draft)) == "digest-of-llama.none,digest-of-draft.none"
-    itself = SimpleNamespace(draft_model_config=model())
-    assert named(engine(speculative_config=itself)) == named(engine())
-
-
-def test_a_checkpoint_that_says_something_else_of_its_model_is_another(tmp_path: Path) -> None:
-    def digest(**told: Any) -> str:
-        (tmp_path / "config.json").write_text(json.dumps(told))
-        return config_digest(tmp_path)
-
-    first = digest(rope_theta=10_000, hidden_size=64, transformers_version="4")
-    assert digest(hidden_size=64, rope_theta=10_000, transformers_version="5") == first
-    assert digest(hidden_size=64, rope_theta=500_000) != first
-    assert config_digest(tmp_path / "nothing") == "none"
+        TierSettings.of({}).check_adapters(serves_lora=True)
+    TierSettings.of({}).check_adapters(serves_lora=False)
+    TierSettings.of({"lora_named": True}).check_adapters(serves_lora=True)

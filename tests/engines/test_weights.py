@@ -9,20 +9,13 @@ import pytest
 
 from holdfast.engines.weights import weights_digest
 from holdfast.errors import NotFound
-
-
-def checkpoint(folder: Path, *, second: bytes = b"two") -> Path:
-    folder.mkdir()
-    (folder / "model-1.safetensors").write_bytes(b"one")
-    (folder / "model-2.safetensors").write_bytes(second)
-    (folder / "tokenizer.json").write_text("{}")
-    return folder
+from tests.engines.checkpoints import checkpoint
 
 
 def test_the_place_does_not_count_and_every_byte_does(tmp_path: Path) -> None:
     first = weights_digest(checkpoint(tmp_path / "a"))
     assert weights_digest(checkpoint(tmp_path / "b")) == first
-    assert weights_digest(checkpoint(tmp_path / "c", second=b"twp")) != first
+    assert weights_digest(checkpoint(tmp_path / "c", weights=b"onf")) != first
 
 
 def test_files_that_are_no_weights_do_not_count(tmp_path: Path) -> None:

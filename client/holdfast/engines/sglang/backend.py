@@ -6,22 +6,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from holdfast.engines.counters import Counters
 from holdfast.engines.link import Link
-from holdfast.engines.sglang.engine import Engine, WeightsInUse, check_servable, weights_named
+from holdfast.engines.opening import Opening
+from holdfast.engines.sglang.engine import Engine, WeightsInUse, name_of_weights
 from holdfast.engines.sglang.hits import Mask, PoolPages, Reach, prefix_of, reach_of
 from holdfast.engines.sglang.host_pages import HostPages
 from holdfast.engines.sglang.identity import is_writer, label_of, pool_facts
-from holdfast.engines.sglang.naming import Naming
-from holdfast.engines.sglang.opening import Opening
 from holdfast.engines.sglang.page_layout import Numbers, layout_of_flat_page, layout_of_pool
 from holdfast.engines.sglang.page_store import PageStore
 from holdfast.engines.sglang.settings import SglangSettings
+from holdfast.engines.slow_facts import SlowFacts
 from holdfast.errors import HoldfastError
 
 T = TypeVar("T")
@@ -52,16 +51,14 @@ class Backend:
         config: Any,
         engine: Engine,
         weights_in_use: Callable[[], WeightsInUse],
-        digest: Callable[[Path], str],
-        folder: Callable[[str], Path | None],
         log: logging.Logger,
     ) -> None:
-        """config: SGLang's HiCacheStorageConfig. digest, folder: see `weights_named`.
+        """config: SGLang's HiCacheStorageConfig.
 
         Raises ConfigInvalid and InvalidArgument for what can never work.
         """
-        check_servable(engine, settings)
-        weights = weights_named(engine, config.model_name, settings, digest, folder)
+        settings.check_adapters(serves_lora=engine.serves_lora)
+        weights = name_of_weights(engine, config.model_name, settings)
         self._settings = settings
         self._config = config
         self._engine = engine
@@ -70,7 +67,7 @@ class Backend:
         self._weights_changed = False
         self._log = log
         self._link = Link(settings, Counters(), log)
-        self._naming = Naming(self._link, weights)
+        self._slow = SlowFacts(self._link, lambda: {"weights": weights()})
         self._stores: dict[str, PageStore] = {}
         self._faults = 0
 
@@ -103,8 +100,7 @@ class Backend:
         pages = HostPages(layout, _CLOSE_S)
         facts = {**self._engine.facts, **pool_facts(name, pool, layout, self._config)}
         label = label_of(facts)
-        opening = Opening(self._link, label, facts, pages.part_bytes)
-        self._naming.tell(opening)
+        opening = Opening(self._link, label, facts, self._slow, pages.part_bytes)
         self._log.info(
             "pool %s: %d pages of %d tokens, %d bytes each, in %d blocks", name, layout.pages,
             layout.page_tokens, layout.page_bytes, pages.parts,

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from holdfast.engines.door import Door
 from holdfast.engines.link import Link
+from holdfast.engines.opening import Opening
 from holdfast.engines.sglang.host_pages import HostPages, block_names
-from holdfast.engines.sglang.opening import Opening
 from holdfast.engines.sglang.page_layout import Numbers
 from holdfast.engines.sglang.speeds import Speeds
 from holdfast.engines.started import Started, reason_of

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
 from sglang.srt.runtime_context import get_lora, get_model, get_serving, get_spec
 
 from holdfast.engines.sglang.engine import Engine, WeightsInUse
@@ -22,6 +20,7 @@ def running_engine() -> Engine:
     return Engine(
         model={name: _value(get_model, name) for name in _NAMES},
         draft_model_path=str(draft) if draft else None,
+        draft_revision=_value(get_spec, "speculative_draft_model_revision"),
         serves_lora=bool(_value(get_lora, "enable_lora") or _value(get_lora, "lora_paths")),
     )
 
@@ -29,16 +28,6 @@ def running_engine() -> Engine:
 def weights_in_use() -> WeightsInUse:
     """Cheap enough to ask before every call."""
     return WeightsInUse(_value(get_model, "model_path"), _value(get_serving, "weight_version"))
-
-
-def checkpoint_folder(name: str) -> Path | None:
-    """Where a checkpoint lies: a folder, or a name whose files a model hub's cache holds."""
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except Exception:
-        return None  # whatever it is: it is not here
 
 
 def _value(bag: Callable[[], Any], name: str) -> Any:

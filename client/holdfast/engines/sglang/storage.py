@@ -19,9 +19,8 @@ from sglang.srt.observability.metrics_collector import StorageMetrics
 
 from holdfast.engines.sglang.backend import Backend, Transfer
 from holdfast.engines.sglang.page_layout import Numbers
-from holdfast.engines.sglang.running import checkpoint_folder, running_engine, weights_in_use
+from holdfast.engines.sglang.running import running_engine, weights_in_use
 from holdfast.engines.sglang.settings import SglangSettings
-from holdfast.engines.weights import weights_digest
 
 _KV = "kv"
 
@@ -43,8 +42,6 @@ class HoldfastStorage(HiCacheStorage):
             storage_config,
             running_engine(),
             weights_in_use,
-            weights_digest,
-            checkpoint_folder,
             logging.getLogger("sglang.holdfast"),
         )
         self._metrics_wanted = bool(storage_config.enable_storage_metrics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,8 @@ from vllm.v1.kv_cache_interface import (
 )
 
 from holdfast.engines.vllm.groups import KvGroup
-from holdfast.errors import ConfigInvalid, Unsupported
-
-_SEEDED_HASHES = ("xxhash", "xxhash_cbor")
-_SEED = "PYTHONHASHSEED"
+from holdfast.engines.vllm.model import check_scales, hash_facts
+from holdfast.errors import Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,8 @@ def layout_of(vllm_config: Any, kv_cache_config: Any) -> Layout:
     Raises Unsupported for an engine whose KV cannot be kept outside, and ConfigInvalid for one
     whose block hashes mean nothing to any other process.
     """
-    _check_hashes(vllm_config)
+    hash_facts(vllm_config)
+    check_scales(vllm_config)
     _check_engine(vllm_config)
     kinds = [_group(number, group) for number, group in enumerate(kv_cache_config.kv_cache_groups)]
     apart = set(range(len(kinds))) - set(kv_cache_config.prefix_cacheable_group_ids)
@@ -51,16 +49,6 @@ def layout_of(vllm_config: Any, kv_cache_config: Any) -> Layout:
         sizes = [group.block_tokens for group in kinds]
         raise Unsupported(f"blocks of {sizes} tokens are no multiples of a hash's {hash_tokens}")
     return Layout(tuple(kinds), align, hash_tokens)
-
-
-def _check_hashes(vllm_config: Any) -> None:
-    name = vllm_config.cache_config.prefix_caching_hash_algo
-    if name in _SEEDED_HASHES and os.environ.get(_SEED) is None:
-        raise ConfigInvalid(
-            f"prefix_caching_hash_algo={name} is seeded anew in every process, so that no block "
-            f"would ever be found again: set --prefix-caching-hash-algo sha256_cbor, or {_SEED} "
-            "to the same number in every engine"
-        )
 
 
 def _check_engine(vllm_config: Any) -> None:
@@ -77,8 +65,6 @@ def _check_engine(vllm_config: Any) -> None:
         "sleep mode takes the KV cache away without a word to connectors": (
             vllm_config.model_config.enable_sleep_mode
         ),
-        "scales of the KV cache that are computed while running are not in the blocks: use a "
-        "checkpoint with scales": bool(getattr(cache, "calculate_kv_scales", False)),
         f"kv_cache_dtype={cache.cache_dtype} keeps its scales outside of the blocks": (
             kv_cache_uses_per_token_head_scales(cache.cache_dtype)
         ),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.engines.settings import EngineSettings
+from holdfast.engines.checkpoint_settings import CheckpointSettings
 
 
-class VllmSettings(EngineSettings):
-    """Settings of the connector, beside those of every engine."""
+class VllmSettings(CheckpointSettings):
+    """Settings of the connector, beside the common ones."""
 
     load: Literal["async", "sync"] = "async"
     """Whether requests wait beside the running ones while their blocks are read, or the step of
@@ -26,8 +25,3 @@ class VllmSettings(EngineSettings):
     staging_bytes: Annotated[int, Field(ge=2 << 20, le=1 << 40)] = 512 << 20
     """Where KV lies on a GPU: most bytes of pinned host memory that a worker's blocks pass through,
     half of it for loads and half for saves. What does not fit at once goes one after the other."""
-    weights: Path | None = None
-    """Folder of the checkpoint, where the engine loads it in a way that does not tell."""
-    weights_digest: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,128}$")] | None = None
-    """Stands for the contents of the weights in place of a digest of their files: equal text must
-    mean equal weights."""

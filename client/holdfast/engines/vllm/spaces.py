@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock, Thread
+from threading import Lock
 
 from holdfast.engines.door import Door
 from holdfast.engines.fingerprint import Facts, Fingerprint
 from holdfast.engines.link import Link
+from holdfast.engines.slow_facts import SlowFacts
 from holdfast.engines.vllm.shard import Shard
 from holdfast.engines.vllm.step import Opening
-from holdfast.errors import HoldfastError
 
 _GATHERED_SOON_S = 2.0
 """Requests wait for facts this long after a start: a large checkpoint takes minutes to read."""
@@ -36,7 +36,7 @@ class Spaces:
         """Takes every worker's shards, and calls `facts` on a thread of its own."""
         self._shards = {shard.identity: shard for shard in shards}
         self._gathered_soon_until = time.monotonic() + _GATHERED_SOON_S
-        Thread(target=self._gather, args=(facts,), name="holdfast-facts", daemon=True).start()
+        SlowFacts(self._link, facts).when_known(self._known)
 
     def doors(self) -> dict[int, list[Door]]:
         """By KV group, a door to each shard; empty while nothing can be looked up or stored."""
@@ -76,16 +76,12 @@ class Spaces:
             if self._facts is not None:
                 self._open()
 
-    def _gather(self, facts: Callable[[], Facts]) -> None:
-        try:
-            found = facts()
-        except (HoldfastError, OSError) as error:
+    def _known(self, facts: Facts | None) -> None:
+        if facts is None:
             self._gathered_soon_until = 0.0
-            self._link.counters.add("facts_missing")
-            self._link.log.error("serving goes on without Holdfast: %s", error)
             return
         with self._lock:
-            self._facts = found
+            self._facts = facts
             self._open()
 
     def _open(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from vllm.config import VllmConfig
@@ -15,8 +13,6 @@ from vllm.distributed.kv_transfer.kv_connector.v1.offloading.canonical_mapping i
 from vllm.distributed.kv_transfer.kv_connector.v1.offloading.metrics import OffloadingConnectorStats
 from vllm.logger import init_logger
 from vllm.platforms import current_platform
-from vllm.utils.hashing import get_hash_fn_by_name
-from vllm.v1.core.kv_cache_utils import resolve_none_hash_seed
 from vllm.v1.kv_offload.base import (
     Locality,
     LookupResult,
@@ -30,13 +26,20 @@ from vllm.v1.kv_offload.tiering.base import JobResult, SecondaryTierManager, Tra
 from holdfast.engines.counters import Counters
 from holdfast.engines.fingerprint import Facts
 from holdfast.engines.link import Link
+from holdfast.engines.opening import Opening
+from holdfast.engines.slow_facts import SlowFacts
+from holdfast.engines.vllm.model import (
+    check_scales,
+    hash_facts,
+    label_of,
+    model_facts,
+    name_of_weights,
+)
 from holdfast.engines.vllm_tier.answers import Answer
-from holdfast.engines.vllm_tier.identity import hash_facts, model_facts, row_facts, weights_named
-from holdfast.engines.vllm_tier.opening import Opening
+from holdfast.engines.vllm_tier.identity import kernel_facts, row_facts
 from holdfast.engines.vllm_tier.rows import Rows, RowShape
 from holdfast.engines.vllm_tier.settings import TierSettings
 from holdfast.engines.vllm_tier.tier import Tier
-from holdfast.engines.weights import weights_digest
 from holdfast.errors import ConfigInvalid
 
 _CLOSE_S = 10.0
@@ -54,7 +57,7 @@ class HoldfastTier(SecondaryTierManager):
 
     Loaded by `{"type": "HoldfastTier", "module_path": "holdfast.engines.vllm_tier"}` in
     `secondary_tiers`; further entries are `TierSettings`. Raises ConfigInvalid for settings that
-    are wrong and for engines whose blocks could not be told apart by their keys.
+    are wrong, and Unsupported for engines whose blocks could not be told apart by their keys.
     """
 
     def __init__(
@@ -71,8 +74,14 @@ class HoldfastTier(SecondaryTierManager):
         offloading = offloading_spec.config
         engine = engine_of(offloading.extra_config)
         shape = RowShape(self.block_size_bytes, _used_bytes(offloading_spec))
-        facts = _facts(engine, offloading, settings)
-        weights = weights_named(engine, settings, weights_digest, _folder)
+        check_scales(engine)
+        settings.check_adapters(serves_lora=engine.lora_config is not None)
+        weights = name_of_weights(engine, settings)
+        facts = {
+            **_facts(engine, offloading, settings),
+            "used_bytes": shape.used_bytes,
+            "parts": shape.parts,
+        }
         self._group_chunk_tokens = {
             group.group_id: group.tokens_per_block * offloading.cache.blocks_per_chunk
             for group in offloading.groups
@@ -81,9 +90,9 @@ class HoldfastTier(SecondaryTierManager):
         link = Link(settings, Counters(), init_logger("vllm.holdfast_tier"))
         self._counters = link.counters
         self._used_bytes = shape.used_bytes
-        label = f"{Path(offloading.model.name).name}.tier"
-        facts = {**facts, "used_bytes": shape.used_bytes, "parts": shape.parts}
-        opening = Opening(link, label, facts, weights, shape.part_bytes)
+        slow = SlowFacts(link, lambda: {"weights": weights()})
+        label = f"{label_of(engine)}.tier"
+        opening = Opening(link, label, facts, slow, shape.part_bytes)
         self.tier = Tier(settings, link, rows, opening.door)
 
     # ------------------------------------------------------------------------ requests
@@ -211,15 +220,14 @@ def _used_bytes(spec: Any) -> int:
 
 
 def _facts(engine: Any, offloading: Any, settings: TierSettings) -> Facts:
-    algorithm = engine.cache_config.prefix_caching_hash_algo
-    seed = partial(resolve_none_hash_seed, get_hash_fn_by_name(algorithm))
     canonical = (
         canonical_format_id(offloading.kv_cache_layout) if offloading.canonical_layout else None
     )
     return {
         **row_facts(offloading, canonical),
         **model_facts(engine, settings),
-        **hash_facts(algorithm, seed),
+        **hash_facts(engine),
+        **kernel_facts(engine),
         "device": current_platform.device_type,
         "instructions": _instructions(),
     }
@@ -235,20 +243,3 @@ def _instructions() -> list[Any]:
         torch.backends.cpu.get_cpu_capability(),
         bool(torch.cpu._is_amx_tile_supported()),
     ]
-
-
-def _folder(model: Any) -> Path:
-    """Where the checkpoint of a ModelConfig lies. Raises ConfigInvalid if that is not known."""
-    path = Path(model.model)
-    if path.is_dir():
-        return path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model.model, revision=model.revision, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError) as error:
-        raise ConfigInvalid(
-            f"the weights of {model.model} were not found on this machine: say where they lie "
-            "with the tier's setting weights, or name them with weights_id"
-        ) from error
