@@ -228,11 +228,11 @@ class StandInEngine:
             )
         )
 
-    def until(self, condition: Any) -> None:
+    def until(self, condition: Any, seconds: float = END_S) -> None:
         """Idle steps until `condition()`."""
-        until = time.monotonic() + END_S
+        until = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < until, f"not within {END_S} s: {self.counters.totals()}"
+            assert time.monotonic() < until, f"not within {seconds} s: {self.counters.totals()}"
             self.step({})
 
     def arrive(self, name: str, tokens: Sequence[int], **named: Any) -> Request:
