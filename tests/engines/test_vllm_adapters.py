@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.engines.counters import Counters
 from holdfast.engines.vllm.adapters import Adapters
+from tests.engines.checkpoints import checkpoint
 
 LOG = logging.getLogger("test")
 
@@ -38,6 +39,15 @@ def test_equal_weights_have_equal_salts_and_others_do_not(
         (tmp_path / name / "adapter_model.safetensors").write_bytes(content)
     salts = [settled(adapters, tmp_path / name, name) for name in "abc"]
     assert salts[0] == salts[1] != salts[2]
+
+
+def test_the_scale_of_an_adapter_counts(adapters: Adapters, tmp_path: Path) -> None:
+    salts = []
+    for alpha in ("16", "32"):
+        folder = checkpoint(tmp_path / alpha)
+        (folder / "adapter_config.json").write_text(f'{{"lora_alpha": {alpha}}}')
+        salts.append(settled(adapters, folder, alpha))
+    assert salts[0] != salts[1]
 
 
 def test_weights_that_were_replaced_are_read_again_for_the_next_request(

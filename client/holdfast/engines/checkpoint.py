@@ -15,7 +15,7 @@ from holdfast.errors import ConfigInvalid
 
 _CONFIGS = ("config.json", "params.json", "hf_quant_config.json", "adapter_config.json")
 _UNTOLD = frozenset(
-    {"_name_or_path", "_attn_implementation_autoset", "base_model_name_or_path",
+    {"_name_or_path", "_attn_implementation_autoset", "base_model_name_or_path", "peft_version",
      "transformers_version"}
 )  # fmt: skip
 """Of a checkpoint's configuration: where it came from and what wrote it."""

@@ -10,6 +10,7 @@ from importlib import metadata
 from threading import Lock
 from typing import Any
 
+from holdfast.engines.checkpoint import checkpoint_digest
 from holdfast.engines.counters import Counters
 from holdfast.engines.fingerprint import Fact
 from holdfast.engines.link import Link
@@ -158,9 +159,7 @@ def _memory(views: Sequence[memoryview]) -> Sequence[memoryview]:
 def _facts(settings: LmcacheSettings) -> dict[str, Fact]:
     digest = None
     if settings.weights is not None:
-        from holdfast.engines.weights import weights_digest
-
-        digest = weights_digest(settings.weights)
+        digest = checkpoint_digest(settings.weights)
     return {
         "engine": "lmcache",
         "object_format": settings.object_format or _lmcache_version(),

@@ -1,4 +1,4 @@
-"""What LoRA adapters weigh in a block's key: their weights, not their name."""
+"""What LoRA adapters weigh in a block's key: their weights and scale, not their name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from holdfast.engines.checkpoint import checkpoint_digest
 from holdfast.engines.counters import Counters
-from holdfast.engines.weights import weights_digest
 from holdfast.errors import HoldfastError
 
 _REQUESTS_MAX = 4_096
@@ -57,8 +57,8 @@ class Adapters:
             known = self._digests.get(path)
             if known is not None and known[0] == stamp:
                 return known[1]
-            digest = bytes.fromhex(weights_digest(Path(path)))
-        except (HoldfastError, OSError) as error:
+            digest = bytes.fromhex(checkpoint_digest(Path(path)))
+        except (HoldfastError, OSError, ValueError) as error:
             self._counters.add("adapters_unread")
             self._log.warning("requests with adapter %s go without Holdfast: %s", path, error)
             return None
