@@ -14,7 +14,7 @@ import holdfast
 @pytest.fixture(scope="session")
 def engine_cluster() -> Iterator[holdfast.LocalCluster]:
     """Two data nodes and one metadata member."""
-    layout = holdfast.LocalLayout(data_nodes=2, arena_mib=64)
+    layout = holdfast.LocalLayout(data_nodes=2, arena_mib=256)  # nothing is evicted
     with holdfast.LocalCluster(layout) as running:
         yield running
 

@@ -8,18 +8,9 @@ import pytest
 
 from holdfast.engines.counters import Counters
 from holdfast.engines.health import PAUSE_S_MAX, PAUSE_S_MIN, SILENT_CALLS, Health
+from tests.engines.standing_clock import Clock
 
 LOG = logging.getLogger("tests.engines.health")
-
-
-class Clock:
-    """Time that stands until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 
 from holdfast.engines.vllm_tier.answers import Answer, Answers
+from tests.engines.standing_clock import Clock
 
 LIFE_S = 5.0
-
-
-class Clock:
-    """Time that stands until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

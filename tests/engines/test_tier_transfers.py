@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.engines.started import Outcome, Started
 from holdfast.engines.vllm_tier.transfers import JobEnd, Piece, Transfers
+from tests.engines.standing_clock import Clock
 
 PATIENCE_S = 5.0
 
@@ -55,22 +56,13 @@ class Cluster:
         return sum(len(calls[0].good) for calls in self.calls if not calls[0].ended)
 
 
-class Clock:
-    """Time that stands until it is told to go on."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Make = Callable[..., tuple[Transfers, Cluster, Clock]]
 
 
 @pytest.fixture
 def make() -> Make:
     def made(blocks_max: int = 4, parts: int = 1) -> tuple[Transfers, Cluster, Clock]:
-        cluster, clock = Cluster(parts), Clock()
+        cluster, clock = Cluster(parts), Clock(0.0)
         return Transfers(cluster.start, blocks_max, PATIENCE_S, clock), cluster, clock
 
     return made

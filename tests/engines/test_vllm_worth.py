@@ -6,13 +6,7 @@ from holdfast.engines.counters import Counters
 from holdfast.engines.vllm.known_keys import KnownKeys
 from holdfast.engines.vllm.tempo import Tempo
 from holdfast.engines.vllm.worth import Worth
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.engines.standing_clock import Clock
 
 
 def measured(load_s: float, compute_s: float, *, always: bool = False) -> tuple[Worth, Counters]:

@@ -23,6 +23,11 @@ class Counters:
             self._total[name] += amount  # type: ignore[assignment]
             self._news[name] += amount  # type: ignore[assignment]
 
+    def bad(self, what: str, blocks: int, why: str) -> None:
+        """Blocks of an operation ("lookup", "load", "save") that came to nothing."""
+        self.add(f"{what}_blocks_bad", blocks)
+        self.add(f"{what}_bad/{why}", blocks)
+
     def total(self, name: str) -> float:
         """The sum since the start."""
         with self._lock:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.engines.parts import PARTS_MAX, equal_parts
 from holdfast_kvstore.policies import LIMITS
-
-PARTS_MAX = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +18,9 @@ class ObjectSize:
     @classmethod
     def of(cls, object_bytes: int, block_bytes_max: int = LIMITS.block_bytes_max) -> ObjectSize:
         """Raises ValueError for a size that cannot be cut into equal blocks."""
-        least = -(-object_bytes // block_bytes_max)
-        for parts in range(max(1, least), PARTS_MAX + 1):
-            if object_bytes and object_bytes % parts == 0:
-                return cls(object_bytes, parts)
+        parts = equal_parts(object_bytes, block_bytes_max)
+        if parts is not None:
+            return cls(object_bytes, parts)
         raise ValueError(f"{object_bytes} bytes are not up to {PARTS_MAX} equal blocks")
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from holdfast._keys import PackedKeys
 from holdfast._region import Region
 from holdfast._segments import Segments
+from holdfast.engines.parts import part_suffixes
 from holdfast.engines.sglang.page_layout import Numbers, PageLayout
 from holdfast_kvstore.segments import Plane
 
@@ -55,8 +56,7 @@ def block_names(keys: Sequence[str], parts: int) -> list[PackedKeys | list[bytes
     hash has.
     """
     raw = [_raw(key) for key in keys]
-    suffixes = [b""] if parts == 1 else [part.to_bytes(2, "big") for part in range(parts)]
-    return [_packed([key + suffix for key in raw]) for suffix in suffixes]
+    return [_packed([key + suffix for key in raw]) for suffix in part_suffixes(parts)]
 
 
 def _raw(key: str) -> bytes:

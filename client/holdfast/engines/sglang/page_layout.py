@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from holdfast.engines.parts import equal_parts
 from holdfast.errors import HoldfastError, Unsupported
 from holdfast_kvstore.policies import LIMITS
 
 Numbers = npt.NDArray[np.int64]
 _PROBES = 33
 """Pages whose addresses are compared with where they should be."""
-_PARTS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +80,9 @@ class PageLayout:
         Raises Unsupported for a page that cannot be cut into equal blocks.
         """
         size = self.page_bytes
-        least = -(-size // LIMITS.block_bytes_max)
-        for parts in range(least, _PARTS_MAX + 1):
-            if size % parts == 0:
-                return parts
+        parts = equal_parts(size)
+        if parts is not None:
+            return parts
         raise Unsupported(
             f"a page has {size} bytes, which cannot be cut into blocks of up to "
             f"{LIMITS.block_bytes_max} bytes: use a smaller --page-size"

@@ -136,6 +136,5 @@ class PageStore:
         return self._opening.door()
 
     def _none(self, what: str, keys: int, why: str) -> Mask:
-        self._link.counters.add(f"{what}_blocks_bad", keys)
-        self._link.counters.add(f"{what}_bad/{why}", keys)
+        self._link.counters.bad(what, keys, why)
         return np.zeros(keys, np.bool_)

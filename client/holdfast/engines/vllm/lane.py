@@ -175,16 +175,12 @@ class Lane(ABC):
                 self.what,
             )
         blocks = len(piece.slots)
-        self._count(blocks, "device_error")
+        self._counters.bad(self.what, blocks, "device_error")
         self._end(piece, np.zeros(blocks, dtype=np.bool_), {"device_error": blocks})
 
     def _drop(self, move: DeviceMove, why: str, *, also_begun: bool = False) -> None:
-        self._count(move.left, why)  # what was begun is counted by its call
+        self._counters.bad(self.what, move.left, why)  # what was begun is counted by its call
         move.drop(why, also_begun=also_begun)
-
-    def _count(self, blocks: int, why: str) -> None:
-        self._counters.add(f"{self.what}_blocks_bad", blocks)
-        self._counters.add(f"{self.what}_bad/{why}", blocks)
 
 
 class LoadLane(Lane):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from holdfast._keys import PackedKeys
 from holdfast._region import Region
 from holdfast._segments import Segments
+from holdfast.engines.parts import part_suffixes
 from holdfast.errors import ConfigInvalid
 from holdfast_kvstore.policies import LIMITS
 from holdfast_kvstore.segments import Plane
@@ -71,9 +72,7 @@ class Rows:
 
         suffix: behind every key.
         """
-        if self.shape.parts == 1:
-            return [_packed(keys, suffix)]
-        return [_packed(keys, suffix + part.to_bytes(2, "big")) for part in range(self.shape.parts)]
+        return [_packed(keys, suffix + part) for part in part_suffixes(self.shape.parts)]
 
     def segments(self, rows: Indices) -> list[Segments]:
         """For each part where it lies in `rows`."""

@@ -84,11 +84,11 @@ class Tier:
         if self._open_door() is None:
             if self._still_opens():
                 return Answer.LATER
-            self._counters.add("lookup_bad/not_open")
+            self._counters.bad("lookup", 1, "not_open")
             return Answer.MISS
         answer = self._answers.look(key, self._since.setdefault(request, self._clock()))
         if answer is None:
-            self._counters.add("lookup_bad/no_room")
+            self._counters.bad("lookup", 1, "no_room")
             return Answer.MISS
         return answer
 
@@ -145,9 +145,7 @@ class Tier:
         order = sorted(range(len(keys)), key=lambda place: (positions[place], groups[place]))
         room = max(self._saves.room, 1 if self._saves.idle else 0)
         left_out = [keys[place] for place in order[room:]]
-        if left_out:
-            self._counters.add("save_blocks_bad", len(left_out))
-            self._counters.add("save_bad/no_room", len(left_out))
+        self._counters.bad("save", len(left_out), "no_room")
         kept = sorted(order[:room], key=lambda place: (groups[place], positions[place]))
         where = np.asarray(rows, dtype=np.int64)
         pieces = [
@@ -195,8 +193,7 @@ class Tier:
         self, saves: tuple[list[JobEnd], int], loads: tuple[list[JobEnd], int]
     ) -> list[JobEnd]:
         for what, (ends, given_up) in (("save", saves), ("load", loads)):
-            self._counters.add(f"{what}_blocks_bad", given_up)
-            self._counters.add(f"{what}_bad/not_started", given_up)
+            self._counters.bad(what, given_up, "not_started")
             for end in ends:
                 self._counters.add(f"{what}_bytes", len(end.good) * self._rows.shape.used_bytes)
         for end in saves[0]:
@@ -226,8 +223,7 @@ class Tier:
 
     def _nowhere(self, what: str, piece: Piece) -> Started:
         def ended(outcome: Outcome) -> None:
-            self._counters.add(f"{what}_blocks_bad", len(outcome.good))
-            self._counters.add(f"{what}_bad/not_open", len(outcome.good))
+            self._counters.bad(what, len(outcome.good), "not_open")
 
         return Started(None, len(piece.keys), (), ended, "not_open")
 
