@@ -11,16 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.engines.on_request import on_request
+
 if TYPE_CHECKING:
     from holdfast.engines.sglang.storage import HoldfastStorage
 
 __all__ = ["HoldfastStorage"]
 
-
-def __getattr__(name: str) -> type:
-    # SGLang asks by name; its modules are imported then, and not for those who want the rest only.
-    if name == "HoldfastStorage":
-        from holdfast.engines.sglang.storage import HoldfastStorage
-
-        return HoldfastStorage
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_request(__name__, "HoldfastStorage", "holdfast.engines.sglang.storage")

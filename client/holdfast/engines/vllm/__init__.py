@@ -5,18 +5,13 @@ See docs/engines.md. `SchedulerSide` decides, `WorkerSide` moves blocks, `Holdfa
 the engine's interface over both.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from holdfast.engines.on_request import on_request
 
 if TYPE_CHECKING:
     from holdfast.engines.vllm.connector import HoldfastConnector
 
 __all__ = ["HoldfastConnector"]
 
-
-def __getattr__(name: str) -> Any:
-    # The sides can be used, and tested, without vLLM.
-    if name == "HoldfastConnector":
-        from holdfast.engines.vllm.connector import HoldfastConnector
-
-        return HoldfastConnector
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_request(__name__, "HoldfastConnector", "holdfast.engines.vllm.connector")

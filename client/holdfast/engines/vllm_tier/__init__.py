@@ -12,16 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.engines.on_request import on_request
+
 if TYPE_CHECKING:
     from holdfast.engines.vllm_tier.adapter import HoldfastTier
 
 __all__ = ["HoldfastTier"]
 
-
-def __getattr__(name: str) -> type:
-    # vLLM asks by name; its modules are imported then, and not for those who want the rest only.
-    if name == "HoldfastTier":
-        from holdfast.engines.vllm_tier.adapter import HoldfastTier
-
-        return HoldfastTier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_request(__name__, "HoldfastTier", "holdfast.engines.vllm_tier.adapter")
