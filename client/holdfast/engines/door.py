@@ -19,7 +19,8 @@ from holdfast.errors import HoldfastError, NotFound, Unauthenticated
 if TYPE_CHECKING:
     from holdfast.engines.link import Link
 
-_CLOSE_S = 10.0
+CLOSE_S = 10.0
+"""How long calls are waited for that still use memory which is let go."""
 _FOUND = (Status.HIT,)
 _KEPT = (Status.STORED, Status.PRESENT)
 _SILENT = frozenset({"timed_out", "unknown", "node_down", "deadline_exceeded", "unavailable"})
@@ -75,7 +76,7 @@ class Door:
 
     def register(self, buffer: Any) -> Region:
         """Registers host memory, see `Space.register`; needs no cluster."""
-        return Region.of_buffer(buffer, self.block_bytes, _CLOSE_S)
+        return Region.of_buffer(buffer, self.block_bytes, CLOSE_S)
 
     def exists(self, keys: Keys) -> Started:
         """Starts to ask which keys are stored."""

@@ -167,6 +167,17 @@ class VllmEngine:
         """Lets a held load start."""
         self.driven.say({"do": "go"})
 
+    def begin_load(self, prompts: Sequence[Prompt], disturb: Callable[[], object]) -> str:
+        """As `begin`; a load of theirs is surely under way when this returns. disturb: called
+        before it starts."""
+        self.hold()
+        name = self.begin(prompts)
+        self.wait_for("loading")
+        disturb()
+        self.go()
+        self.wait_for("started")
+        return name
+
     def reset(self) -> None:
         """Empties vLLM's own prefix cache."""
         self.driven.say({"do": "reset"})

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from holdfast.engines.counters import Counters
+from holdfast.engines.door import CLOSE_S
 from holdfast.engines.link import Link
 from holdfast.engines.opening import Opening
 from holdfast.engines.sglang.engine import Engine, WeightsInUse, name_of_weights
@@ -24,7 +25,6 @@ from holdfast.engines.slow_facts import SlowFacts
 from holdfast.errors import HoldfastError
 
 T = TypeVar("T")
-_CLOSE_S = 10.0
 _KV = "kv"
 _NOWHERE = Reach(0, {}, [])
 _ALL_PAGES = "all_pages"
@@ -97,7 +97,7 @@ class Backend:
 
     def _store_of(self, name: str, pool: Any, as_indices: Callable[[Numbers], Any]) -> PageStore:
         layout = layout_of_pool(pool, as_indices)
-        pages = HostPages(layout, _CLOSE_S)
+        pages = HostPages(layout, CLOSE_S)
         facts = {**self._engine.facts, **pool_facts(name, pool, layout, self._config)}
         label = label_of(facts)
         opening = Opening(self._link, label, facts, self._slow, pages.part_bytes)
@@ -198,7 +198,7 @@ class Backend:
         store = self._stores.get(_KV)
         if store is None:
             return False
-        page = HostPages(layout_of_flat_page(tensor, store.page_bytes), _CLOSE_S)
+        page = HostPages(layout_of_flat_page(tensor, store.page_bytes), CLOSE_S)
         try:
             return move(store, key, page)
         finally:

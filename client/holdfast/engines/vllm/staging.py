@@ -8,10 +8,10 @@ import numpy as np
 
 from holdfast._region import Region
 from holdfast._segments import Segments
+from holdfast.engines.door import CLOSE_S
 from holdfast.errors import Unavailable, Unsupported
 from holdfast_kvstore.segments import Plane
 
-_CLOSE_S = 10.0
 _ALIGN_BYTES = 256
 
 
@@ -32,7 +32,7 @@ class Staging:
             )
         try:
             # Allocated, not merely registered: data nodes of this host can map it.
-            self._region = Region.allocated(self.nbytes, self.slot_bytes, _CLOSE_S)
+            self._region = Region.allocated(self.nbytes, self.slot_bytes, CLOSE_S)
         except Unavailable as error:
             raise Unsupported(f"staging_bytes is more than there is: {error}") from error
         self.address = int(np.frombuffer(self._region.memory, np.uint8).ctypes.data)

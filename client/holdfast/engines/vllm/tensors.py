@@ -10,14 +10,13 @@ import torch
 
 from holdfast._region import Region
 from holdfast.engines.counters import Counters
+from holdfast.engines.door import CLOSE_S
 from holdfast.engines.vllm.cuda_device import CudaDevice
 from holdfast.engines.vllm.device_memory import DeviceMemory
 from holdfast.engines.vllm.kv_memory import HostMemory, KvMemory, Page, joined
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.tiles import tiled_bytes, tiles_of
 from holdfast.errors import Unsupported
-
-_CLOSE_S = 10.0
 
 
 class KvTensors:
@@ -75,7 +74,7 @@ class KvTensors:
         if not self.on_host:
             return self._device_memory(pages, settings, counters, log)
         regions = {
-            number: Region.of_buffer(storage.numpy(), 1, _CLOSE_S)
+            number: Region.of_buffer(storage.numpy(), 1, CLOSE_S)
             for number, storage in enumerate(self._storages)
         }
         return HostMemory(regions, pages)

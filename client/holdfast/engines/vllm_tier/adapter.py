@@ -24,6 +24,7 @@ from vllm.v1.kv_offload.base import (
 from vllm.v1.kv_offload.tiering.base import JobResult, SecondaryTierManager, TransferJob
 
 from holdfast.engines.counters import Counters
+from holdfast.engines.door import CLOSE_S
 from holdfast.engines.fingerprint import Facts
 from holdfast.engines.link import Link
 from holdfast.engines.opening import Opening
@@ -42,7 +43,6 @@ from holdfast.engines.vllm_tier.settings import TierSettings
 from holdfast.engines.vllm_tier.tier import Tier
 from holdfast.errors import ConfigInvalid
 
-_CLOSE_S = 10.0
 _RESULTS = {
     Answer.HIT: LookupResult.HIT,
     Answer.MISS: LookupResult.MISS,
@@ -86,7 +86,7 @@ class HoldfastTier(SecondaryTierManager):
             group.group_id: group.tokens_per_block * offloading.cache.blocks_per_chunk
             for group in offloading.groups
         }
-        rows = Rows(primary_kv_view, shape, _CLOSE_S)
+        rows = Rows(primary_kv_view, shape, CLOSE_S)
         link = Link(settings, Counters(), init_logger("vllm.holdfast_tier"))
         self._counters = link.counters
         self._used_bytes = shape.used_bytes

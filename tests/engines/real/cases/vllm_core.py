@@ -56,13 +56,8 @@ def node_killed(bed: Bed) -> Iterator[Row]:
     verdict = Verdict("vllm: a data node killed while loading")
     victim = bed.cluster.data_nodes[1]
     counted = Counted(fleet.load)
-    fleet.load.hold()
-    name = fleet.load.begin([asked])
-    fleet.load.wait_for("loading")
-    # It stands still first, so that the load is surely under way when it dies.
-    victim.pause()
-    fleet.load.go()
-    fleet.load.wait_for("started")
+    # It stands still first, so that the load does not end before it dies.
+    name = fleet.load.begin_load([asked], victim.pause)
     victim.kill()
     outputs = fleet.load.end(name)
     verdict.outputs(outputs, references)

@@ -79,12 +79,9 @@ def slower_than_deadline(bed: Bed) -> Iterator[Row]:
     yield lookup.row()
     load = Verdict("vllm: a load slower than its deadline")
     counted = Counted(fleet.load)
-    fleet.load.hold()
-    name = fleet.load.begin(asked[1:])
-    fleet.load.wait_for("loading")
-    with _paused(bed, len(bed.cluster.data_nodes)):
-        fleet.load.go()
-        fleet.load.wait_for("started")
+    with contextlib.ExitStack() as paused:
+        nodes = _paused(bed, len(bed.cluster.data_nodes))
+        name = fleet.load.begin_load(asked[1:], lambda: paused.enter_context(nodes))
         outputs = fleet.load.end(name)
     load.outputs(outputs, references[1:])
     load.saw(f"first token after {outputs[0].first_s:.2f} s")
@@ -101,12 +98,9 @@ def aborted(bed: Bed) -> Iterator[Row]:
     references = fleet.references([asked, *others])
     fleet.stored(fleet.store, [asked])
     verdict = Verdict("vllm: a request aborted while its blocks are read")
-    fleet.load.hold()
-    name = fleet.load.begin([asked])
-    fleet.load.wait_for("loading")
-    with _paused(bed, len(bed.cluster.data_nodes)):
-        fleet.load.go()
-        fleet.load.wait_for("started")
+    with contextlib.ExitStack() as paused:
+        nodes = _paused(bed, len(bed.cluster.data_nodes))
+        name = fleet.load.begin_load([asked], lambda: paused.enter_context(nodes))
         fleet.load.abort(name)
         verdict.outputs(fleet.load.generate(others), references[1:])
     verdict.outputs(fleet.load.generate(others), references[1:])

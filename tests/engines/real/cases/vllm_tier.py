@@ -89,13 +89,8 @@ def node_killed(bed: Bed) -> list[Row]:
     verdict = Verdict("tier_node_killed")
     victim = bed.cluster.data_nodes[1]
     counted = Counted(load)
-    load.hold()
-    name = load.begin([asked])
-    load.wait_for("loading")
-    # It stands still first, so that the load is surely under way when it dies.
-    victim.pause()
-    load.go()
-    load.wait_for("started")
+    # It stands still first, so that the load does not end before it dies.
+    name = load.begin_load([asked], victim.pause)
     victim.kill()
     outputs = load.end(name)
     verdict.outputs(outputs, references)
