@@ -28,14 +28,19 @@ def model() -> str:
     return next(_MODELS)
 
 
+def stored(reach: dict[str, Any], model: str, tokens: list[int], **settings: Any) -> float:
+    """An engine computes `tokens`, stores them and ends; answers how many blocks that were."""
+    with StandInEngine(reach, model, **settings) as engine:
+        engine.until_open()
+        assert engine.run("stored", tokens) == 0
+        return engine.counters.total("save_blocks_good")
+
+
 @pytest.mark.parametrize("load", ["async", "sync"])
 def test_a_fresh_engine_loads_what_another_stored(
     reach: dict[str, Any], model: str, load: str
 ) -> None:
-    with StandInEngine(reach, model) as first:
-        first.until_open()
-        assert first.run("a", prompt(7)) == 0
-        assert first.counters.total("save_blocks_good") == 7
+    assert stored(reach, model, prompt(7)) == 7
     with StandInEngine(reach, model, load=load) as second:
         second.until_open()
         request = second.arrive("b", prompt(7))
@@ -56,9 +61,7 @@ def test_a_fresh_engine_loads_what_another_stored(
 def test_several_groups_hit_with_what_their_attention_needs(
     reach: dict[str, Any], model: str, groups: Sequence[KvGroup]
 ) -> None:
-    with StandInEngine(reach, model, groups=groups) as first:
-        first.until_open()
-        first.run("a", prompt(8))
+    stored(reach, model, prompt(8), groups=groups)
     with StandInEngine(reach, model, groups=groups) as second:
         second.until_open()
         assert second.run("b", prompt(8)) == 8 * HASH_TOKENS
@@ -72,20 +75,14 @@ def test_several_groups_hit_with_what_their_attention_needs(
 def test_workers_that_hold_different_shards_all_load_theirs(
     reach: dict[str, Any], model: str
 ) -> None:
-    with StandInEngine(reach, model, workers=2) as first:
-        first.until_open()
-        first.run("a", prompt(5))
-        assert first.counters.total("save_blocks_good") == 10
+    assert stored(reach, model, prompt(5), workers=2) == 10
     with StandInEngine(reach, model, workers=2) as second:
         second.until_open()
         assert second.run("b", prompt(5)) == 5 * HASH_TOKENS
 
 
 def test_what_all_workers_hold_is_stored_once(reach: dict[str, Any], model: str) -> None:
-    with StandInEngine(reach, model, workers=2, replicated=True) as first:
-        first.until_open()
-        first.run("a", prompt(5))
-        assert first.counters.total("save_blocks_good") == 5
+    assert stored(reach, model, prompt(5), workers=2, replicated=True) == 5
     with StandInEngine(reach, model, workers=2, replicated=True) as second:
         second.until_open()
         assert second.run("b", prompt(5)) == 5 * HASH_TOKENS
@@ -196,9 +193,7 @@ def test_what_finds_no_room_is_dropped_from_the_tail(reach: dict[str, Any], mode
 def test_an_aborted_load_gives_its_memory_back_and_its_keys_stay_good(
     reach: dict[str, Any], model: str
 ) -> None:
-    with StandInEngine(reach, model) as first:
-        first.until_open()
-        first.run("a", prompt(7))
+    stored(reach, model, prompt(7))
     with StandInEngine(reach, model) as second:
         second.until_open()
         before = second.pool.free
@@ -215,9 +210,7 @@ def test_an_aborted_load_gives_its_memory_back_and_its_keys_stay_good(
 def test_blocks_that_could_not_be_loaded_are_not_offered_again(
     reach: dict[str, Any], model: str
 ) -> None:
-    with StandInEngine(reach, model) as first:
-        first.until_open()
-        first.run("a", prompt(7))
+    stored(reach, model, prompt(7))
     with StandInEngine(reach, model) as second:
         second.until_open()
         request = second.arrive("b", prompt(7))
@@ -232,9 +225,7 @@ def test_blocks_that_could_not_be_loaded_are_not_offered_again(
 def test_nothing_is_stored_that_stands_on_a_load_that_failed(
     reach: dict[str, Any], model: str
 ) -> None:
-    with StandInEngine(reach, model) as first:
-        first.until_open()
-        first.run("a", prompt(4))
+    stored(reach, model, prompt(4))
     with StandInEngine(reach, model, load="sync") as second:
         second.until_open()
         longer = prompt(9)

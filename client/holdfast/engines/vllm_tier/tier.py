@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from holdfast._keys import PackedKeys
+from holdfast._segments import Segments
 from holdfast.engines.door import Door
 from holdfast.engines.link import Link
 from holdfast.engines.started import Outcome, Started
@@ -206,20 +208,18 @@ class Tier:
         door = self._find_door()
         if door is None:
             return [self._nowhere("save", piece)]
-        names = self._rows.names(piece.keys, self._generation)
-        segments = self._rows.segments(piece.rows)
-        return [
-            door.put(part, where, piece.first_position)
-            for part, where in zip(names, segments, strict=True)
-        ]
+        return [door.put(*part, piece.first_position) for part in self._parts(piece)]
 
     def _start_load(self, piece: Piece) -> list[Started]:
         door = self._find_door()
         if door is None:
             return [self._nowhere("load", piece)]
+        return [door.get(*part) for part in self._parts(piece)]
+
+    def _parts(self, piece: Piece) -> Iterator[tuple[PackedKeys, Segments]]:
+        """Names and memory of each part of its rows."""
         names = self._rows.names(piece.keys, self._generation)
-        segments = self._rows.segments(piece.rows)
-        return [door.get(part, where) for part, where in zip(names, segments, strict=True)]
+        return zip(names, self._rows.segments(piece.rows), strict=True)
 
     def _nowhere(self, what: str, piece: Piece) -> Started:
         def ended(outcome: Outcome) -> None:
