@@ -46,7 +46,7 @@ def model_facts(vllm_config: Any, settings: CheckpointSettings) -> Facts:
         "dtype": str(model.dtype).removeprefix("torch."),
         "cache_dtype": str(cache.cache_dtype),
         "cache_dtype_not_in": [
-            str(layer) for layer in getattr(cache, "kv_cache_dtype_skip_layers", [])
+            str(layer) for layer in getattr(cache, "kv_cache_dtype_skip_layers", None) or []
         ],
         "quantization": _text(model.quantization),
         "quantization_settings": _text(getattr(model, "quantization_config", None)),
