@@ -90,8 +90,10 @@ class Fleet:
         return self.start("load", self.spec(prefix_caching=False))
 
     def start(self, name: str, spec: EngineSpec, driver: str = "vllm_engine") -> VllmEngine:
-        """The engine called `name`; a process of its own, started on the first call."""
-        if name not in self._engines:
+        """The engine called `name`; a process of its own, started on the first call, and again
+        after a case in which it ended."""
+        known = self._engines.get(name)
+        if known is None or known.driven.process.poll() is not None:
             request = {"do": "engine", "spec": spec.arguments()}
             driven = self._bed.start("vllm", driver, request, _ENVIRONMENT)
             self._engines[name] = VllmEngine(driven, spec)
