@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 import holdfast
 from bench.bed import BATCH, MIB, SET_BYTES, Bed, bed, keys, load_set, source
@@ -62,8 +63,8 @@ def measure(pairs: int, sample_bytes: int) -> list[Figure]:
 def _get_pairs(
     here: Bed, space: holdfast.Space, peer: PeerProcess, blocks: int, pairs: int, sample_bytes: int
 ) -> Pairs:
-    regions = [space.allocate(BATCH_BYTES) for _ in range(IN_FLIGHT)]
-    places = [region.blocks(BLOCK_BYTES, range(BATCH)) for region in regions]
+    destination = np.zeros(IN_FLIGHT * BATCH_BYTES, np.uint8)
+    places = _places(space, destination)
     random = np.random.default_rng(SEED)
     all_keys = keys(0, blocks)
 
@@ -74,7 +75,6 @@ def _get_pairs(
     def ours() -> Sample:
         return _pipelined(start, sample_bytes, here.node_pid, _all_hit)
 
-    destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
     probe = RawProbe(peer.address)
     sizes = best_sizes(
         lambda size: probe.receive(destination.data, sample_bytes // 4, size.read, size.write)
@@ -92,10 +92,8 @@ def _get_pairs(
 def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> Pairs:
     """Each put stores new blocks into a full arena, so eviction is part of it."""
     space = here.cluster.space("bench-tcp-put", block_bytes=BLOCK_BYTES, create=True)
-    regions = [space.allocate(BATCH_BYTES) for _ in range(IN_FLIGHT)]
-    places = [region.blocks(BLOCK_BYTES, range(BATCH)) for region in regions]
-    for seed, region in enumerate(regions):
-        np.frombuffer(region.memory, np.uint8)[:] = source(BATCH_BYTES, seed)
+    memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
+    places = _places(space, memory)
     written = 0
 
     def start(turn: int) -> holdfast.Pending[holdfast.PutResult]:
@@ -106,7 +104,6 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
     def ours() -> Sample:
         return _pipelined(start, sample_bytes, here.node_pid, _all_stored)
 
-    memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
     probe = RawProbe(peer.address)
     sizes = best_sizes(
         lambda size: probe.send(memory.data, sample_bytes // 4, size.read, size.write)
@@ -116,6 +113,16 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
         return Sample(sample_bytes, probe.send(memory.data, sample_bytes, sizes.read, sizes.write))
 
     return alternate(ours, limit, pairs)
+
+
+def _places(space: holdfast.Space, memory: npt.NDArray[np.uint8]) -> list[holdfast.Segments]:
+    """The blocks of each call under way. Both sides use the same memory: pages of another size
+    would be a difference of their own."""
+    region = space.register(memory)
+    return [
+        region.blocks(BLOCK_BYTES, range(first, first + BATCH))
+        for first in range(0, IN_FLIGHT * BATCH, BATCH)
+    ]
 
 
 def _pipelined(
