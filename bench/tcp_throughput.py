@@ -63,7 +63,8 @@ def measure(pairs: int, sample_bytes: int) -> list[Figure]:
 def _get_pairs(
     here: Bed, space: holdfast.Space, peer: PeerProcess, blocks: int, pairs: int, sample_bytes: int
 ) -> Pairs:
-    destination = np.zeros(IN_FLIGHT * BATCH_BYTES, np.uint8)
+    destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
+    destination[:] = 0
     places = _places(space, destination)
     random = np.random.default_rng(SEED)
     all_keys = keys(0, blocks)
