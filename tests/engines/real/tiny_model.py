@@ -8,6 +8,7 @@ token's own embedding: through the layers nearly every token of the context matt
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,3 +167,7 @@ def _encoded(values: Floats, dtype: str) -> bytes:
         rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
         return (rounded >> np.uint32(16)).astype("<u2").tobytes()
     return values.astype("<f4" if dtype == "float32" else "<f2").tobytes()
+
+
+if __name__ == "__main__":
+    print(make_model(Path(sys.argv[1])))
