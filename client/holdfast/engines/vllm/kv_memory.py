@@ -60,11 +60,6 @@ class Page:
     runs: int = 1
     run_stride: int = 0
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one block in this layer."""
-        return self.runs * self.run_bytes
-
 
 def joined(pages: Sequence[Page]) -> list[Page]:
     """Neighbouring layers as one: where all layers of a block lie side by side, one is left."""
