@@ -25,6 +25,8 @@ _QUEUED_MAX = 4_096
 _BATCH_MESSAGES_MAX = 512
 _BATCH_BYTES_MAX = 8 << 20
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5)
+_STEADY_S = 2.0
+"""A stream that lasted this long begins again with the shortest pause."""
 _FETCH_DEADLINE_S = 600.0
 
 
@@ -137,24 +139,34 @@ class _Peer:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         failures = 0
         while True:
             await self._filled.wait()
-            opened = self._network.open(self._member_id)
-            if opened is not None:
-                address, channel = opened
-                try:
-                    async with channel:
-                        await self._stream(address, channel)
-                        failures = 0
-                except grpc.aio.AioRpcError as error:
-                    level = _LOG.info if failures == 0 else _LOG.debug
-                    level("member unreachable", member=self._member_id, error=error.details())
+            began = loop.time()
+            try:
+                await self._connect()
+            # Not only AioRpcError: a write to a call that just ended raises InvalidStateError, and
+            # a stream that is not opened anew, for whatever reason, is a member lost for good.
+            except Exception as error:
+                level = _LOG.info if failures == 0 else _LOG.debug
+                level("member unreachable", member=self._member_id, error=_told(error))
             self._queue.clear()
             self._filled.clear()
             self._network.unreachable(self._member_id)
+            if loop.time() - began >= _STEADY_S:
+                failures = 0
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             failures += 1
+
+    async def _connect(self) -> None:
+        """One stream from its first message to its end, which raises unless the address changed."""
+        opened = self._network.open(self._member_id)
+        if opened is None:
+            return
+        address, channel = opened
+        async with channel:
+            await self._stream(address, channel)
 
     async def _stream(self, address: str, channel: grpc.aio.Channel) -> None:
         """Sends until the stream breaks (raises) or the member's address has changed."""
@@ -183,3 +195,8 @@ class _Peer:
         if not self._queue:
             self._filled.clear()
         return taken
+
+
+def _told(error: Exception) -> str:
+    details = error.details() if isinstance(error, grpc.aio.AioRpcError) else None
+    return details or repr(error)
