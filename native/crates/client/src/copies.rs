@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use holdfast_wire::KeyStatus;
-use holdfast_wire::checksum::Crc32c;
+use holdfast_wire::checksum::SummedCopy;
 
 use crate::Segments;
 use crate::lane::CopyBlock;
@@ -12,8 +12,6 @@ use crate::operation::CopyBatch;
 use crate::segments::BlockCursor;
 use crate::state::State;
 
-/// What is copied and then checksummed at once, bytes: fits the first-level caches.
-const COPY_PIECE_BYTES: usize = 64 << 10;
 /// What is copied between two looks at the operation, bytes.
 const COPY_SLICE_BYTES: usize = 4 << 20;
 
@@ -142,12 +140,13 @@ impl CopyBatch {
             self.blocks.clear();
             return;
         };
+        let batch_bytes = segments.blocks() * segments.block_bytes();
         let mut left = COPY_SLICE_BYTES;
         while left > 0
             && let Some(block) = self.blocks.pop_front()
         {
             let key = self.request.keys[block.at] as usize;
-            if copy_block(&segments, key, &block) == block.crc {
+            if copy_block(&segments, key, &block, batch_bytes) == block.crc {
                 self.request.results[block.at] = Some(KeyStatus::Hit);
             } else {
                 self.mismatched.push(block.at);
@@ -159,20 +158,17 @@ impl CopyBatch {
     }
 }
 
-/// Copies one block and returns the checksum of the copy, made while it is in the cache.
-fn copy_block(segments: &Arc<Segments>, key: usize, block: &CopyBlock) -> u32 {
-    let mut digest = Crc32c::new();
+/// Copies one block and returns the checksum of the copy.
+fn copy_block(segments: &Arc<Segments>, key: usize, block: &CopyBlock, batch_bytes: usize) -> u32 {
+    let mut copy = SummedCopy::new(batch_bytes);
     let mut cursor = BlockCursor::default();
     let mut at = block.offset;
-    while let Some((address, bytes)) = segments.next(key, &mut cursor, COPY_PIECE_BYTES) {
+    while let Some((address, bytes)) = segments.next(key, &mut cursor, usize::MAX) {
         // SAFETY: the whole block lies inside the view, which was checked when it was located and
         // stays mapped while this block holds it; the destination is memory that the operation
         // holds. The node may change the view meanwhile: then the checksum tells.
-        unsafe {
-            std::ptr::copy_nonoverlapping(block.view.address().add(at), address, bytes);
-            digest.update(std::slice::from_raw_parts(address, bytes));
-        }
+        unsafe { copy.copy(block.view.address().add(at), address, bytes) };
         at += bytes;
     }
-    digest.value()
+    copy.value()
 }

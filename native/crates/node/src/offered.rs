@@ -1,11 +1,11 @@
-use holdfast_wire::checksum::Crc32c;
+use holdfast_wire::checksum::SummedCopy;
 use holdfast_wire::{KeyStatus, OfferedEntry, Piece};
 
 use crate::grant::AdmittedPut;
 use crate::regions::Regions;
 use crate::shared::Shared;
 
-/// Copied in one go, bytes; the copy is still in the processor's cache when it is checksummed.
+/// Copied in one go, bytes.
 const SLICE_BYTES: usize = 64 << 10;
 
 /// A put whose blocks are being copied out of the caller's offered memory.
@@ -20,12 +20,16 @@ pub(crate) struct OfferedCopy {
     copied: usize,
     piece: usize,
     piece_copied: u32,
-    digest: Crc32c,
+    copy: SummedCopy,
     sums: Vec<u32>,
 }
 
 impl OfferedCopy {
-    pub(crate) fn new(put: AdmittedPut, entries: Vec<OfferedEntry>, pieces: Vec<Piece>) -> Self {
+    pub(crate) fn new(
+        mut put: AdmittedPut,
+        entries: Vec<OfferedEntry>,
+        pieces: Vec<Piece>,
+    ) -> Self {
         let mut next = 0;
         let first_pieces = entries
             .iter()
@@ -35,6 +39,11 @@ impl OfferedCopy {
                 first
             })
             .collect();
+        let batch_bytes = put
+            .wanted
+            .iter_mut()
+            .map(|wanted| wanted.slot.as_mut_slice().len())
+            .sum();
         let mut copy = Self {
             put,
             entries,
@@ -44,7 +53,7 @@ impl OfferedCopy {
             copied: 0,
             piece: 0,
             piece_copied: 0,
-            digest: Crc32c::new(),
+            copy: SummedCopy::new(batch_bytes),
             sums: Vec::new(),
         };
         copy.begin_block();
@@ -56,7 +65,7 @@ impl OfferedCopy {
             self.piece = self.first_pieces[wanted.key as usize] as usize;
         }
         (self.copied, self.piece_copied) = (0, 0);
-        self.digest.reset();
+        self.copy.reset();
     }
 
     /// Copies about `bytes_max` bytes; returns how many, and whether all blocks are done.
@@ -84,12 +93,12 @@ impl OfferedCopy {
             .min((piece.bytes - self.piece_copied) as usize);
         let offset = piece.offset + u64::from(self.piece_copied);
         let whole = length == room.len();
-        if !regions.copy(piece.region, offset, &mut room[..length]) {
+        let room = &mut room[..length];
+        if !regions.copy(piece.region, offset, room, &mut self.copy) {
             self.put.statuses[key] = KeyStatus::Refused;
             self.end_block();
             return length;
         }
-        self.digest.update(&room[..length]);
         self.copied += length;
         self.piece_copied += length as u32;
         if self.piece_copied == piece.bytes {
@@ -102,7 +111,7 @@ impl OfferedCopy {
     }
 
     fn end_block(&mut self) {
-        self.sums.push(self.digest.value());
+        self.sums.push(self.copy.value());
         self.block += 1;
         self.begin_block();
     }

@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::ptr;
 
 use holdfast_transport::{Mapping, RegionKind, classify_region, read_at};
 use holdfast_wire::Piece;
+use holdfast_wire::checksum::SummedCopy;
 use holdfast_wire::limits::REGIONS_PER_CONNECTION_MAX;
 
 /// Why an offer is not taken.
@@ -94,8 +94,15 @@ impl Regions {
         })
     }
 
-    /// Copies from `offset` of a region; false when the region is gone or ends earlier.
-    pub(crate) fn copy(&self, region: u32, offset: u64, target: &mut [u8]) -> bool {
+    /// Copies from `offset` of a region, as part of `copy`; false when the region is gone or ends
+    /// earlier.
+    pub(crate) fn copy(
+        &self,
+        region: u32,
+        offset: u64,
+        target: &mut [u8],
+        copy: &mut SummedCopy,
+    ) -> bool {
         let Some(region) = self.regions.get(&region) else {
             return false;
         };
@@ -111,7 +118,7 @@ impl Regions {
                 // whole and which cannot shrink. Its owner may write meanwhile; the checksum of
                 // the copy tells.
                 unsafe {
-                    ptr::copy_nonoverlapping(
+                    copy.copy(
                         mapping.address().add(offset as usize),
                         target.as_mut_ptr(),
                         target.len(),
@@ -120,7 +127,12 @@ impl Regions {
                 true
             }
             Source::File(descriptor) => {
-                read_at(descriptor.as_fd(), target, offset).is_ok_and(|read| read == target.len())
+                let whole = read_at(descriptor.as_fd(), target, offset)
+                    .is_ok_and(|read| read == target.len());
+                if whole {
+                    copy.update(target);
+                }
+                whole
             }
         }
     }

@@ -4,7 +4,13 @@
 //! and it runs at memory speed with the carry-less multiply that servers have
 //! (RFC 3720, appendix B.4).
 
+#[cfg(target_arch = "x86_64")]
+mod fused;
+mod summed_copy;
+
 use crc_fast::{CrcAlgorithm, Digest};
+
+pub use summed_copy::SummedCopy;
 
 /// CRC-32C of `bytes`.
 #[must_use]
@@ -23,6 +29,13 @@ impl Crc32c {
     pub fn new() -> Self {
         Self {
             digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
+        }
+    }
+
+    /// Goes on from the register of a sum: the complement of its value.
+    fn resumed(register: u32) -> Self {
+        Self {
+            digest: Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, register.into()),
         }
     }
 
