@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from holdfast_kvstore import HOLE, Node, NodeState, keys, placement
 from holdfast_kvstore.cluster_map import Int32Array
 from tests.kvstore.clusters import Shape, even_nodes, random_nodes, with_state
+from tests.kvstore.least_movement import least_total_movement
 from tests.kvstore.test_placement import NO_SHRINKING, check_balance, check_domains
 
 QUICK = settings(max_examples=15, deadline=None, print_blob=True, phases=NO_SHRINKING)
@@ -138,6 +139,41 @@ def test_a_growing_cluster_of_many_groups_or_unlike_nodes_moves_little(
 ) -> None:
     nodes = even_nodes(7, racks=7)
     check_growth([replace(n, weight=w) for n, w in zip(nodes, weights, strict=True)], groups, 3)
+
+
+@QUICK
+@given(
+    seed=SEEDS,
+    count=st.integers(3, 8),
+    racks=st.sampled_from([0, 1, 3, 5]),
+    hosts=st.sampled_from([0, 3, 4, 6]),
+    weight_max=st.sampled_from([1, 3]),
+    groups=st.sampled_from([400, 777, 1_200]),
+    width=st.integers(1, 3),
+)
+@example(seed=52, count=6, racks=0, hosts=4, weight_max=1, groups=777, width=2)
+@example(seed=124, count=8, racks=3, hosts=5, weight_max=3, groups=1_200, width=2)
+@example(seed=128, count=5, racks=3, hosts=4, weight_max=1, groups=400, width=3)
+@example(seed=171, count=9, racks=3, hosts=0, weight_max=3, groups=777, width=2)
+@example(seed=271, count=9, racks=3, hosts=5, weight_max=3, groups=777, width=2)
+def test_joins_where_domains_are_tight_move_little_more_than_can_be(
+    seed: int, count: int, racks: int, hosts: int, weight_max: int, groups: int, width: int
+) -> None:
+    """A host that already is in most groups cannot give evenly: then the growth of shares is out
+    of reach, and what could be reached is found by another way."""
+    nodes = random_nodes(seed, count, Shape(racks, hosts, weight_max))
+    width = min(width, count - 1)
+    owners = placement.place(nodes[:width], groups, width)
+    for newest in range(width, count):
+        grown = nodes[: newest + 1]
+        changed = placement.place(grown, groups, width, owners)
+        check_domains(grown, changed)
+        check_balance(grown, changed)
+        moved = int(placement.movement(owners, changed).sum())
+        if moved > 1.1 * sum(least_movement(grown[:-1], grown, groups, width)) + 1:
+            least = least_total_movement(grown, owners, slack=0)
+            assert moved <= 1.1 * least + 1, (newest + 1, moved, least)
+        owners = changed
 
 
 @QUICK

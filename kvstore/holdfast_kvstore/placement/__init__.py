@@ -24,6 +24,7 @@ from holdfast_kvstore.placement._scores import draw
 from holdfast_kvstore.placement._sets import balance_sets
 from holdfast_kvstore.placement._shares import FloatArray, group_shares, whole_goals
 from holdfast_kvstore.placement._table import Table, place_loads
+from holdfast_kvstore.placement._trades import trade
 from holdfast_kvstore.policies import LIMITS
 
 __all__ = ["imbalance", "loads", "movement", "place", "shares", "split"]
@@ -52,6 +53,7 @@ def place(
     fill_holes(table)
     _balance(table)
     balance_order(table)
+    trade(table)
     owners[:, : domains.width] = domains.slots[table.rows]
     return owners
 

@@ -43,16 +43,17 @@ pub(super) fn settle() {
     unsafe { _mm_sfence() };
 }
 
-/// Copies, and returns the sum's register after these bytes; `STREAMED`: past the caches.
+/// Copies, and returns the sum's register after these bytes; `streamed`: past the caches.
 ///
 /// # Safety
 /// [`is_possible`]; both places have `bytes` bytes and do not overlap.
 #[target_feature(enable = "avx512f,vpclmulqdq,sse4.2")]
-pub(super) unsafe fn copy<const STREAMED: bool>(
+pub(super) unsafe fn copy(
     from: *const u8,
     to: *mut u8,
     bytes: usize,
     register: u32,
+    streamed: bool,
 ) -> u32 {
     // Stores are aligned: one that crosses two cache lines costs twice.
     let head = to.align_offset(LANE_BYTES).min(bytes);
@@ -62,7 +63,12 @@ pub(super) unsafe fn copy<const STREAMED: bool>(
     unsafe {
         let mut register = copy_edge(from, to, head, register);
         if strides > 0 {
-            register = copy_strides::<STREAMED>(from.add(head), to.add(head), strides, register);
+            let (from, to) = (from.add(head), to.add(head));
+            register = if streamed {
+                copy_strides::<true>(from, to, strides, register)
+            } else {
+                copy_strides::<false>(from, to, strides, register)
+            };
         }
         copy_edge(from.add(tail), to.add(tail), bytes - tail, register)
     }

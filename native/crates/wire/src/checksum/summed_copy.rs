@@ -1,6 +1,8 @@
 //! Copies whose checksum is made on the way.
 
 use super::Crc32c;
+#[cfg(target_arch = "x86_64")]
+use super::fused;
 
 /// Copies that are part of so many bytes go past the caches, which they would only empty: more
 /// than a core has for itself.
@@ -14,16 +16,10 @@ const PIECE_BYTES: usize = 64 << 10;
 ///
 /// The checksum is that of the bytes that were stored, whatever happens to the source meanwhile.
 pub struct SummedCopy {
-    method: Method,
+    /// The complement of the checksum so far.
+    register: u32,
+    fused: bool,
     streamed: bool,
-}
-
-enum Method {
-    #[cfg(target_arch = "x86_64")]
-    Fused {
-        register: u32,
-    },
-    Pieces(Crc32c),
 }
 
 impl SummedCopy {
@@ -31,7 +27,8 @@ impl SummedCopy {
     #[must_use]
     pub fn new(batch_bytes: usize) -> Self {
         Self {
-            method: Method::of_this_processor(),
+            register: !0,
+            fused: fused::is_possible(),
             streamed: batch_bytes >= STREAMED_BYTES_MIN,
         }
     }
@@ -42,79 +39,57 @@ impl SummedCopy {
     /// Both places have that many bytes, and they do not overlap. Nobody else writes to the
     /// destination before [`Self::value`]; others may write to the source.
     pub unsafe fn copy(&mut self, from: *const u8, to: *mut u8, bytes: usize) {
-        match &mut self.method {
-            #[cfg(target_arch = "x86_64")]
-            Method::Fused { register } => {
-                // SAFETY: as the caller promises; the processor was asked in `of_this_processor`.
-                *register = unsafe {
-                    if self.streamed {
-                        super::fused::copy::<true>(from, to, bytes, *register)
-                    } else {
-                        super::fused::copy::<false>(from, to, bytes, *register)
-                    }
-                };
+        if self.fused {
+            // SAFETY: as the caller promises; the processor was asked in `new`.
+            self.register = unsafe { fused::copy(from, to, bytes, self.register, self.streamed) };
+            return;
+        }
+        let mut at = 0;
+        while at < bytes {
+            let piece = PIECE_BYTES.min(bytes - at);
+            // SAFETY: as the caller promises.
+            unsafe {
+                std::ptr::copy_nonoverlapping(from.add(at), to.add(at), piece);
+                self.update(std::slice::from_raw_parts(to.add(at), piece));
             }
-            Method::Pieces(digest) => {
-                let mut at = 0;
-                while at < bytes {
-                    let piece = PIECE_BYTES.min(bytes - at);
-                    // SAFETY: as the caller promises.
-                    unsafe {
-                        std::ptr::copy_nonoverlapping(from.add(at), to.add(at), piece);
-                        digest.update(std::slice::from_raw_parts(to.add(at), piece));
-                    }
-                    at += piece;
-                }
-            }
+            at += piece;
         }
     }
 
     /// Adds bytes that came to the destination in another way.
     pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.method {
-            #[cfg(target_arch = "x86_64")]
-            Method::Fused { register } => {
-                let mut digest = Crc32c::resumed(*register);
-                digest.update(bytes);
-                *register = !digest.value();
-            }
-            Method::Pieces(digest) => digest.update(bytes),
-        }
+        let mut digest = Crc32c::resumed(self.register);
+        digest.update(bytes);
+        self.register = !digest.value();
     }
 
     /// The checksum of all bytes so far, which every thread can see in their place from now on.
     #[must_use]
     pub fn value(&self) -> u32 {
-        match &self.method {
-            #[cfg(target_arch = "x86_64")]
-            Method::Fused { register } => {
-                if self.streamed {
-                    super::fused::settle();
-                }
-                !*register
-            }
-            Method::Pieces(digest) => digest.value(),
+        if self.fused && self.streamed {
+            fused::settle();
         }
+        !self.register
     }
 
     /// Starts over.
     pub fn reset(&mut self) {
-        match &mut self.method {
-            #[cfg(target_arch = "x86_64")]
-            Method::Fused { register } => *register = !0,
-            Method::Pieces(digest) => digest.reset(),
-        }
+        self.register = !0;
     }
 }
 
-impl Method {
-    fn of_this_processor() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if super::fused::is_possible() {
-            return Self::Fused { register: !0 };
-        }
-        Self::Pieces(Crc32c::new())
+/// Elsewhere nothing copies and sums at once.
+#[cfg(not(target_arch = "x86_64"))]
+mod fused {
+    pub(super) fn is_possible() -> bool {
+        false
     }
+
+    pub(super) unsafe fn copy(_: *const u8, _: *mut u8, _: usize, _: u32, _: bool) -> u32 {
+        unreachable!("not without `is_possible`")
+    }
+
+    pub(super) fn settle() {}
 }
 
 #[cfg(test)]
@@ -156,7 +131,8 @@ mod tests {
 
     fn each_method(batch_bytes: usize) -> [SummedCopy; 2] {
         let pieces = SummedCopy {
-            method: Method::Pieces(Crc32c::new()),
+            register: !0,
+            fused: false,
             streamed: false,
         };
         [SummedCopy::new(batch_bytes), pieces]
