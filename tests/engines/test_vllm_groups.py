@@ -14,6 +14,7 @@ from holdfast.engines.vllm.groups import KvGroup, longest_hit
 FULL = KvGroup(0, 16)
 WINDOW = KvGroup(1, 16, "window", 40)
 CHUNK = KvGroup(2, 32, "chunk", 64)
+STATE = KvGroup(1, 16, "state")
 
 
 def stored(*present: int, blocks: int = 8) -> npt.NDArray[np.bool_]:
@@ -41,6 +42,12 @@ def test_a_chunk_needs_what_lies_in_it() -> None:
     assert longest_hit([CHUNK], [stored(blocks=4)], 0, 96, 32) == 64
 
 
+def test_of_states_only_the_last_one_is_needed() -> None:
+    assert longest_hit([STATE], [stored(2, 5)], 0, 128, 16) == 96
+    assert longest_hit([FULL, STATE], [stored(*range(5)), stored(2, 5)], 0, 128, 16) == 48
+    assert longest_hit([FULL, STATE], [stored(*range(8)), stored(2)], 48, 128, 16) == 48
+
+
 def test_the_engines_own_blocks_are_not_asked_for() -> None:
     assert longest_hit([FULL, WINDOW], [stored(4, 5), stored(4, 5)], 64, 128, 16) == 96
 
@@ -55,6 +62,7 @@ groups = st.lists(
             st.sampled_from(["window", "chunk"]),
             st.integers(1, 100),
         ),
+        st.builds(KvGroup, st.just(0), st.sampled_from([16, 32]), st.just("state")),
     ),
     min_size=1,
     max_size=3,

@@ -16,6 +16,7 @@ from tests.engines.vllm_stand_in import HASH_TOKENS, StandInEngine
 pytestmark = pytest.mark.process
 _MODELS = (f"model-{number}" for number in count())
 WINDOW = (KvGroup(0, 16), KvGroup(1, 16, "window", 40))
+STATES = (KvGroup(0, 16), KvGroup(1, 16, "state"))
 MIXED = (KvGroup(0, 32), KvGroup(1, 16, "window", 33), KvGroup(2, 16, "chunk", 64))
 
 
@@ -70,6 +71,54 @@ def test_several_groups_hit_with_what_their_attention_needs(
             for group in groups
         )
         assert second.counters.total("load_blocks_good") == needed
+
+
+def test_a_prefix_with_states_ends_where_one_was_left(reach: dict[str, Any], model: str) -> None:
+    with StandInEngine(reach, model, groups=STATES) as first:
+        first.until_open()
+        request = first.arrive("a", prompt(7))
+        assert first.matched(request) == 0
+        # Of the states between only the engine knows when one stands at a block's end.
+        for tokens in (3 * HASH_TOKENS, 20, HASH_TOKENS - 4, None):
+            first.compute(request, tokens)
+        first.finish(request)
+        first.until(lambda: not first.scheduler.busy)
+        assert first.counters.total("save_blocks_good") == 7 + 2
+        assert first.pool.free == first.pool.free_at_start
+    with StandInEngine(reach, model, groups=STATES) as second:
+        second.until_open()
+        # Blocks of keys and values go on to 7, but there is no state behind 5.
+        assert second.run("b", prompt(7)) == 5 * HASH_TOKENS
+        assert second.counters.total("load_blocks_good") == 5 + 1
+        assert second.run("c", prompt(4)) == 3 * HASH_TOKENS
+
+
+def test_a_state_that_has_seen_the_last_token_is_not_loaded(
+    reach: dict[str, Any], model: str
+) -> None:
+    """The engine computes the last token again: keys and values allow that, states do not."""
+    whole = prompt(6, extra=0)
+    with StandInEngine(reach, model, groups=STATES) as engine:
+        engine.until_open()
+        request = engine.arrive("a", whole)
+        engine.compute(request, 4 * HASH_TOKENS)
+        engine.compute(request)
+        engine.finish(request)
+        engine.until(lambda: not engine.scheduler.busy)
+        assert engine.run("b", whole) == 4 * HASH_TOKENS
+        assert engine.run("c", [*whole, 1]) == 6 * HASH_TOKENS
+
+
+def test_a_state_that_finds_no_room_is_dropped(reach: dict[str, Any], model: str) -> None:
+    bytes_max = 1 << 20  # 128 blocks
+    with StandInEngine(reach, model, groups=STATES, save_bytes_max=bytes_max) as engine:
+        engine.until_open()
+        request = engine.arrive("a", prompt(128, extra=0))
+        engine.compute(request)
+        engine.finish(request)
+        engine.until(lambda: not engine.scheduler.busy)
+        assert engine.counters.total("save_blocks_dropped/no_room") == 1
+        assert engine.counters.total("save_blocks_good") == 128
 
 
 def test_workers_that_hold_different_shards_all_load_theirs(

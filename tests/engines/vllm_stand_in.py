@@ -23,6 +23,7 @@ from holdfast.engines.link import Link
 from holdfast.engines.vllm.device_memory import DeviceMemory
 from holdfast.engines.vllm.groups import KvGroup
 from holdfast.engines.vllm.kv_memory import HostMemory, KvMemory, Page, joined
+from holdfast.engines.vllm.record import BoundaryState
 from holdfast.engines.vllm.scheduler_side import SchedulerSide
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.shard import Shard
@@ -36,6 +37,8 @@ _LOG = logging.getLogger("tests.engines.stand_in")
 HASH_TOKENS = 16
 PAGE_BYTES = 4096
 LAYERS = 2
+_UNNAMED = 0xEE
+"""Byte of a state that stands inside of a block."""
 END_S = 30.0
 """Longest that a test waits for something that has a deadline of its own."""
 
@@ -55,6 +58,7 @@ class Pool:
     def __init__(self, blocks: int) -> None:
         self.blocks = [Block(number, is_null=number == 0) for number in range(blocks)]
         self._free = deque(range(1, blocks))
+        self.free_at_start = self.free
 
     def take(self) -> int:
         """A free block."""
@@ -308,7 +312,9 @@ class StandInEngine:
 
     def step(self, scheduled: Mapping[str, int], ended: set[str] | None = None) -> Step:
         """One step of the engine. ended: requests that ended since the last one."""
-        step = self.scheduler.step(scheduled, lambda name: self.requests[name].table)
+        step = self.scheduler.step(
+            scheduled, lambda name: self.requests[name].table, self._states(scheduled)
+        )
         self.received = Received()
         report: Report | None = None
         for worker in self.workers:
@@ -333,9 +339,10 @@ class StandInEngine:
 
     def make_room(self, request: Request, tokens: int, *, loading: bool = False) -> None:
         """Blocks for its first `tokens` tokens. loading: those that the token behind them does
-        not look at become the null block."""
+        not look at become the null block; of states that is so in every step."""
         for group, table in zip(self.groups, request.table, strict=True):
-            needed = group.first_needed(tokens) if loading else 0
+            skips = loading or group.kind == "state"
+            needed = group.first_needed(tokens) if skips else 0
             while len(table) * group.block_tokens < tokens:
                 table.append(0 if len(table) < needed else self.pool.take())
 
@@ -353,13 +360,31 @@ class StandInEngine:
             request = self.requests[name]
             begin = request.num_computed_tokens
             for group in self.groups:
+                if group.kind == "state":
+                    running = (begin + tokens - 1) // group.block_tokens
+                    worker.memory[:, request.table[group.number][running]] = _UNNAMED
                 for block, key in self._computed(group, request, begin, begin + tokens):
                     worker.compute(block, key, group.number)
+
+    def _states(self, scheduled: Mapping[str, int]) -> dict[str, list[BoundaryState]]:
+        """Those that a step leaves at the end of a block."""
+        found: dict[str, list[BoundaryState]] = {}
+        for name, tokens in scheduled.items():
+            request = self.requests[name]
+            end = request.num_computed_tokens + tokens
+            for group in self.groups:
+                if group.kind == "state" and end % group.block_tokens == 0:
+                    block = request.table[group.number][end // group.block_tokens - 1]
+                    found.setdefault(name, []).append(BoundaryState(group.number, block, end))
+        return found
 
     def _computed(
         self, group: KvGroup, request: Request, begin: int, end: int
     ) -> list[tuple[int, bytes]]:
         size, ratio = group.block_tokens, group.block_tokens // HASH_TOKENS
+        if group.kind == "state":
+            # What was there before is overwritten; within a block it is nothing that has a name.
+            begin = max(begin, end // size * size - size) if end % size == 0 else end
         hashes = request.block_hashes
         table = request.table[group.number]
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +55,10 @@ class Fleet:
             self._client = self._bed.cluster.connect()
         return self._client
 
-    def model(self, name: str, **options: Any) -> Path:
+    def model(self, name: str, make: Callable[..., Path] = make_model, **options: Any) -> Path:
         """The folder of a model, made when it is first asked for; see `make_model`."""
         if name not in self._models:
-            self._models[name] = make_model(self._bed.directory / name, **options)
+            self._models[name] = make(self._bed.directory / name, **options)
         return self._models[name]
 
     @property

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def make_model(
     path.mkdir(parents=True, exist_ok=True)
     config = _config(shape, sliding_window, dtype)
     (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    _write_safetensors(path / "model.safetensors", dict(_weights(shape, seed)), dtype)
+    write_safetensors(path / "model.safetensors", dict(_weights(shape, seed)), dtype)
     return path
 
 
@@ -115,15 +116,17 @@ def _config(shape: Shape, sliding_window: int | None, dtype: str) -> dict[str, o
     return config
 
 
+def random_matrix(random: np.random.Generator, out: int, width: int, scale: float) -> Floats:
+    """[out, width]: gives values of standard deviation `scale` for inputs of deviation one."""
+    drawn = random.standard_normal((out, width), dtype=np.float32)
+    return drawn * np.float32(scale / width**0.5)
+
+
 def _weights(shape: Shape, seed: int) -> Iterator[tuple[str, Floats]]:
     random = np.random.default_rng(seed)
     hidden, inner = shape.hidden, shape.heads * HEAD_DIM
     kv, wide = shape.kv_heads * HEAD_DIM, shape.intermediate
-
-    def matrix(out: int, width: int, scale: float) -> Floats:
-        """Rows that give values of standard deviation `scale` for inputs of deviation one."""
-        drawn = random.standard_normal((out, width), dtype=np.float32)
-        return drawn * np.float32(scale / width**0.5)
+    matrix = partial(random_matrix, random)
 
     yield "model.embed_tokens.weight", random.standard_normal((VOCABULARY, hidden), np.float32)
     for layer in range(shape.layers):
@@ -141,7 +144,7 @@ def _weights(shape: Shape, seed: int) -> Iterator[tuple[str, Floats]]:
     yield "lm_head.weight", matrix(VOCABULARY, hidden, _LOGIT_SCALE)
 
 
-def _write_safetensors(path: Path, tensors: dict[str, Floats], dtype: str) -> None:
+def write_safetensors(path: Path, tensors: dict[str, Floats], dtype: str) -> None:
     """The format is a length, a JSON header of that length, and the tensors one by one."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     parts: list[bytes] = []

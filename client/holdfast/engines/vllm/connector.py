@@ -24,6 +24,7 @@ from holdfast.engines.counters import Counters
 from holdfast.engines.link import Link
 from holdfast.engines.vllm.facts import engine_facts
 from holdfast.engines.vllm.layout import Layout, layout_of
+from holdfast.engines.vllm.record import BoundaryState
 from holdfast.engines.vllm.scheduler_side import SchedulerSide
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.shard import Shard
@@ -212,8 +213,12 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
         if self._scheduler is None:
             return HoldfastMetadata(None)
         assert self._kv_cache_manager is not None
+        offers = getattr(scheduler_output, "kv_connector_block_state", None)
+        states = {} if offers is None else offers.boundary_state_offloads
         step = self._scheduler.step(
-            scheduler_output.num_scheduled_tokens, self._kv_cache_manager.get_block_ids
+            scheduler_output.num_scheduled_tokens,
+            self._kv_cache_manager.get_block_ids,
+            {name: [BoundaryState(*each) for each in found] for name, found in states.items()},
         )
         return HoldfastMetadata(step)
 

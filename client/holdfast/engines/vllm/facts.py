@@ -46,8 +46,10 @@ def shard_of(
 
     spec: the engine's, of one layer. canary: see `canary.canary`.
     """
-    total = vllm_config.model_config.get_total_num_kv_heads()
     size = vllm_config.parallel_config.tensor_parallel_size
+    is_state = layout.groups[group].kind == "state"
+    # States are divided evenly, whatever their layers call the parts.
+    total = size if is_state else vllm_config.model_config.get_total_num_kv_heads()
     parts = min(size, _parts(spec, total))
     replicas = size // parts
     part = rank // replicas
@@ -60,7 +62,7 @@ def shard_of(
         "span": span,
         "heads": [first, end, total],
         "spec": type(spec).__name__,
-        "kv_dtype": f"{spec.dtype}/{vllm_config.cache_config.cache_dtype}",
+        "kv_dtype": _state(spec) if is_state else _kv_dtype(spec, vllm_config),
         "block_tokens": layout.groups[group].block_tokens,
         "canary": canary[:32],
     }
@@ -74,4 +76,15 @@ def _parts(spec: Any, heads: int) -> int:
     if known is not None:
         return int(known)
     latent = "MLA" in type(spec).__name__
-    return 1 if latent else heads
+    return 1 if latent or getattr(spec, "tp_replicated", False) else heads
+
+
+def _kv_dtype(spec: Any, vllm_config: Any) -> str:
+    return f"{spec.dtype}/{vllm_config.cache_config.cache_dtype}"
+
+
+def _state(spec: Any) -> str:
+    """Kind, shapes and types of one layer's state, as they lie one behind the other."""
+    arrays = zip(spec.shapes, spec.dtypes, strict=True)
+    told = "/".join(f"{dtype}{list(shape)}" for shape, dtype in arrays)
+    return f"{spec.mamba_type.name}/{told}"

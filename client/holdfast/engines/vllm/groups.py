@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["full", "window", "chunk"]
+Kind = Literal["full", "window", "chunk", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class KvGroup:
     block_tokens: int
     """Tokens of one block."""
     kind: Kind = "full"
-    """What the next token looks at: all before it, a window behind it, or its chunk."""
+    """What the next token looks at: all before it, a window behind it, its chunk, or the state
+    that the last one left."""
     reach_tokens: int = 0
     """Tokens of the window (the next token included) or chunk."""
 
@@ -34,6 +35,8 @@ class KvGroup:
                 return max(0, tokens - self.reach_tokens + 1) // self.block_tokens
             case "chunk":
                 return tokens // self.reach_tokens * self.reach_tokens // self.block_tokens
+            case "state":
+                return (tokens - 1) // self.block_tokens
 
 
 def longest_hit(

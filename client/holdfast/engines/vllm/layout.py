@@ -10,6 +10,7 @@ from vllm.v1.core.kv_cache_utils import resolve_kv_cache_block_sizes
 from vllm.v1.kv_cache_interface import (
     ChunkedLocalAttentionSpec,
     FullAttentionSpec,
+    MambaSpec,
     SlidingWindowSpec,
     iter_layer_specs,
     kv_cache_uses_per_token_head_scales,
@@ -74,6 +75,17 @@ def _check_engine(vllm_config: Any) -> None:
             raise Unsupported(why)
 
 
+def _state_group(number: int, tokens: int, specs: Sequence[Any]) -> KvGroup:
+    if any(spec.mamba_cache_mode != "align" for spec in specs):
+        raise Unsupported(
+            f"recurrent states (KV group {number}) are kept at the ends of blocks only with "
+            "--enable-prefix-caching, which sets --mamba-cache-mode align"
+        )
+    if any(spec.num_speculative_blocks for spec in specs):
+        raise Unsupported(f"states of KV group {number} are kept for tokens that may be taken back")
+    return KvGroup(number, tokens, "state")
+
+
 def _group(number: int, group: Any) -> KvGroup:
     specs: Sequence[Any] = tuple(iter_layer_specs(group.kv_cache_spec))
     if not specs or any(spec.prefix_replay_tokens for spec in specs):
@@ -81,6 +93,8 @@ def _group(number: int, group: Any) -> KvGroup:
     tokens = group.kv_cache_spec.block_size
     if all(isinstance(spec, FullAttentionSpec) for spec in specs):
         return KvGroup(number, tokens)
+    if all(isinstance(spec, MambaSpec) for spec in specs):
+        return _state_group(number, tokens, specs)
     for kind, spec_class, reach in (
         ("window", SlidingWindowSpec, "sliding_window"),
         ("chunk", ChunkedLocalAttentionSpec, "attention_chunk_size"),

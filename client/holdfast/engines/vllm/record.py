@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from holdfast.engines.vllm.lookup import Lookup
+
+
+class BoundaryState(NamedTuple):
+    """A state that a forward leaves at the end of a prefix, and that stays as it is."""
+
+    group: int
+    block: int
+    """Where it lies: the engine's block number."""
+    tokens: int
+    """Of the prefix."""
 
 
 class EngineRequest(Protocol):

@@ -10,7 +10,7 @@ from holdfast.engines.counters import Counters
 from holdfast.engines.vllm.groups import KvGroup
 from holdfast.engines.vllm.holds import Holds
 from holdfast.engines.vllm.known_keys import KnownKeys
-from holdfast.engines.vllm.record import Record
+from holdfast.engines.vllm.record import BoundaryState, Record
 from holdfast.engines.vllm.spaces import Spaces
 from holdfast.engines.vllm.step import Blocks, Save, Saved
 
@@ -56,6 +56,8 @@ class SavePlanner:
         table: Sequence[Sequence[int]] = ()
         nbytes = 0
         for group in self._groups:
+            if group.kind == "state":
+                continue
             first = record.saved[group.number]
             full = min(computed, hashed) // group.block_tokens
             if full <= first or record.stopped or not self._spaces.doors():
@@ -73,6 +75,27 @@ class SavePlanner:
                     self._counters.add("save_blocks_dropped/no_room", dropped)
                     break
             record.saved[group.number] = full
+        if parts:
+            self._holds.hold(record.request.request_id, parts, nbytes)
+
+    def plan_states(self, record: Record, states: Sequence[BoundaryState]) -> None:
+        """Holds states that stand where a block ends: between such places a state goes on
+        changing where it lies, and only the engine knows when it does not."""
+        parts: list[Blocks] = []
+        nbytes = 0
+        for state in states:
+            group = self._groups[state.group]
+            place, inside = divmod(state.tokens, group.block_tokens)
+            hashed = len(record.request.block_hashes) * self._hash_tokens
+            if inside or state.tokens > hashed or record.stopped or not self._spaces.doors():
+                continue
+            each = self._spaces.block_bytes(group.number)
+            for part in self._absent(group, record, (state.block,), place - 1):
+                if self._holds.room(nbytes) < each:
+                    self._counters.add("save_blocks_dropped/no_room")
+                    continue
+                parts.append(part)
+                nbytes += each
         if parts:
             self._holds.hold(record.request.request_id, parts, nbytes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from holdfast.engines.vllm.groups import KvGroup, longest_hit
 from holdfast.engines.vllm.holds import BlockPool, Holds
 from holdfast.engines.vllm.known_keys import KnownKeys
 from holdfast.engines.vllm.lookup import Lookup
-from holdfast.engines.vllm.record import EngineRequest, Record
+from holdfast.engines.vllm.record import BoundaryState, EngineRequest, Record
 from holdfast.engines.vllm.save_planner import SavePlanner
 from holdfast.engines.vllm.settings import VllmSettings
 from holdfast.engines.vllm.spaces import Spaces
@@ -49,6 +50,11 @@ class SchedulerSide:
         every group's block is a whole multiple. workers: that answer to each save."""
         self.spaces = Spaces(link)
         self._asynchronous = settings.load == "async" or len(groups) > 1
+        # A step must have a token to compute. Where requests wait for their load, the engine takes
+        # back the last one itself; but a state that has seen a token cannot forget it.
+        self._last_token_is_left = not self._asynchronous or any(
+            group.kind == "state" for group in groups
+        )
         self._counters = link.counters
         self._groups = tuple(groups)
         self._align = align
@@ -136,13 +142,25 @@ class SchedulerSide:
 
     # ------------------------------------------------------------------------ a step's life
 
-    def step(self, scheduled: Mapping[str, int], table_of: Callable[[str], BlockTable]) -> Step:
-        """The orders of the step in which each request of `scheduled` gets so many tokens."""
+    def step(
+        self,
+        scheduled: Mapping[str, int],
+        table_of: Callable[[str], BlockTable],
+        states: Mapping[str, Sequence[BoundaryState]] = MappingProxyType({}),
+    ) -> Step:
+        """The orders of the step in which each request of `scheduled` gets so many tokens.
+
+        states: by request, those of "state" groups that stay as the step's forward leaves them.
+        """
         for name, tokens in scheduled.items():
             record = self._records.get(name)
             if record is not None:
                 computed = record.request.num_computed_tokens + tokens
                 self._plan_saves(record, computed, partial(table_of, name))
+        for name, offered in states.items():
+            record = self._records.get(name)
+            if record is not None and self._may_save(record):
+                self._saves.plan_states(record, offered)
         self._step += 1
         self._worth.step_begins(self._step, scheduled)
         loads, self._loads = tuple(self._loads), []
@@ -232,9 +250,7 @@ class SchedulerSide:
 
     def _hit(self, record: Record, lookup: Lookup, computed: int) -> int:
         found = [self._found(group, lookup) for group in self._groups]
-        # A step must have a token to compute; where requests wait for their load, the engine
-        # itself takes back the last one.
-        limit = record.request.num_tokens - (0 if self._asynchronous else 1)
+        limit = record.request.num_tokens - (1 if self._last_token_is_left else 0)
         return longest_hit(self._groups, found, computed, limit, self._align)
 
     def _found(self, group: KvGroup, lookup: Lookup) -> npt.NDArray[np.bool_]:
@@ -268,8 +284,11 @@ class SchedulerSide:
         ]
 
     def _plan_saves(self, record: Record, computed: int, table: Callable[[], BlockTable]) -> None:
-        if self._saving and not record.stopped and self._holds.bound and self._salted(record):
+        if self._may_save(record):
             self._saves.plan(record, computed, table)
+
+    def _may_save(self, record: Record) -> bool:
+        return self._saving and not record.stopped and self._holds.bound and self._salted(record)
 
     def _loaded(self, name: str, seconds: float) -> None:
         record = self._records.get(name)

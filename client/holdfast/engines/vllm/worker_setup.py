@@ -60,8 +60,11 @@ def _shards(
     shards = []
     for number, names in layers.items():
         spec = next(iter(iter_layer_specs(kv_cache_config.kv_cache_groups[number].kv_cache_spec)))
-        tokens = layout.groups[number].block_tokens
-        pattern = canary(tensors, names, modules, tokens, vllm_config.model_config.dtype)
+        group = layout.groups[number]
+        pattern = ""  # states are plain arrays, told by their shapes and types
+        if group.kind != "state":
+            dtype = vllm_config.model_config.dtype
+            pattern = canary(tensors, names, modules, group.block_tokens, dtype)
         shards.append(
             shard_of(number, names, vllm_config, layout, tensors, memory, spec, rank, pattern)
         )

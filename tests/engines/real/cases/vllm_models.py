@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from holdfast.local_cluster.waiting import wait_for
 from tests.engines.real.bed import Bed
 from tests.engines.real.row import Case, Row
 from tests.engines.real.stored_blocks import STORED_S, StoredBlocks
+from tests.engines.real.tiny_conv_model import make_conv_model
 from tests.engines.real.tiny_model import prompt
 from tests.engines.real.verdict import Verdict
-from tests.engines.real.vllm_engine import Counted, EngineSpec, Prompt, VllmEngine
+from tests.engines.real.vllm_engine import Counted, EngineSpec, Output, Prompt, VllmEngine
 
 WINDOW = 128
 
@@ -63,6 +64,52 @@ def sliding_window(bed: Bed) -> Iterator[Row]:
     yield _window_damaged(bed, model, first, second)
 
 
+def last_state(bed: Bed) -> Iterator[Row]:
+    """Every second layer keeps a state: of a prefix only its last one is needed, and exists.
+
+    vLLM on a CPU answers a little differently for such a model where a prompt is cut elsewhere.
+    So prompts come one by one, and what is loaded is compared with what vLLM makes of the same
+    prefix out of its own cache.
+    """
+    fleet = bed.fleet
+    model = fleet.model("conv", make_conv_model)
+    asked = [Prompt(prompt(420, 1000)), Prompt(prompt(421, 640)), Prompt(prompt(422, 3000))]
+    plain = fleet.changing(EngineSpec(model))
+    computed, cached = _one_by_one(plain, asked), _one_by_one(plain, asked)
+    spec = EngineSpec(model, fleet.kv())
+    first = fleet.start("states", spec)
+    before = _blocks_stored(bed)
+    store = Verdict("vllm: a model with recurrent states stores")
+    store.outputs(_one_by_one(first, asked), computed)
+    least = sum(each.blocks for each in asked) + len(asked)
+    wait_for("store of its blocks", lambda: _blocks_stored(bed) >= before + least, STORED_S)
+    store.saw(f"{_settled_blocks(bed, first) - before} blocks of both groups")
+    yield store.row()
+    load = Verdict("vllm: a model with recurrent states loads in a fresh process")
+    second = fleet.start("states-load", spec)
+    counted = Counted(second)
+    load.outputs(_one_by_one(second, asked), cached)
+    load.hits(counted.external_hits(), sum(each.hit_tokens for each in asked))
+    yield load.row()
+    yield _branch(plain, second, asked[0])
+
+
+def _branch(plain: VllmEngine, engine: VllmEngine, asked: Prompt) -> Row:
+    """Another prompt goes on from a state that the first engine has left behind."""
+    verdict = Verdict("vllm: another prompt branches off at a stored state")
+    other = [Prompt([*asked.tokens[: asked.hit_tokens], *prompt(423, 200)])]
+    engine.reset()
+    counted, own = Counted(engine), Counted(plain)
+    verdict.outputs(engine.generate(other), plain.generate(other))
+    verdict.equal("hits of vLLM's own cache", own.local_hits(), asked.hit_tokens)
+    verdict.hits(counted.external_hits(), asked.hit_tokens)
+    return verdict.row()
+
+
+def _one_by_one(engine: VllmEngine, asked: Sequence[Prompt]) -> list[Output]:
+    return [output for each in asked for output in engine.generate([each])]
+
+
 def _window_damaged(bed: Bed, model: Path, first: VllmEngine, second: VllmEngine) -> Row:
     """With several groups a load that fails is told as a whole, and the prompt computed anew."""
     fleet = bed.fleet
@@ -102,5 +149,6 @@ def _blocks_stored(bed: Bed) -> int:
 
 CASES = [
     Case("vllm-tensor-parallel", "vllm", tensor_parallel, estimate_s=120),
+    Case("vllm-last-state", "vllm", last_state, estimate_s=120),
     Case("vllm-sliding-window", "vllm", sliding_window, estimate_s=120),
 ]
