@@ -13,7 +13,7 @@ const PIECES_MAX: usize = 512;
 /// Most bytes that are checksummed at a time, and then handed to the kernel while they lie in the
 /// second-level cache. Meanwhile the receiver takes in by itself what it was sent; with smaller
 /// steps the sender's core does it on the receiver's behalf.
-const PIECE_BYTES: usize = 512 << 10;
+const PIECE_BYTES: usize = 1 << 20;
 /// Frames are gathered into one buffer up to this size, bytes.
 const GATHER_BYTES: usize = 64 << 10;
 
