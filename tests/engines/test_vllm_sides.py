@@ -316,6 +316,32 @@ def test_a_reset_leaves_everything_behind(reach: dict[str, Any], model: str) -> 
         assert other.run("f", prompt(4)) == 4 * HASH_TOKENS, "what was stored before is there"
 
 
+def test_weights_replaced_in_place_leave_everything_behind(
+    reach: dict[str, Any], model: str
+) -> None:
+    with StandInEngine(reach, model, workers=2) as engine:
+        engine.until_open()
+        engine.run("a", prompt(7))
+        running = engine.arrive("r", prompt(7, seed=1))
+        engine.compute(running, 3 * HASH_TOKENS)
+        for worker in engine.workers:
+            worker.side.weights_changed()
+        # The scheduler's side hears of it with the next step: what it ordered before is not done.
+        engine.compute(running)
+        assert engine.run("b", prompt(7)) == 0
+        assert engine.counters.total("generations") == 1
+        engine.finish(running)
+        good = sum(worker.link.counters.total("load_blocks_good") for worker in engine.workers)
+        assert good == 0
+        engine.until_open()
+        engine.run("c", prompt(7))
+        assert engine.run("d", prompt(7)) == 7 * HASH_TOKENS
+    with StandInEngine(reach, model, workers=2) as another:
+        another.until_open()
+        # What was stored before still is what the checkpoint makes.
+        assert another.run("e", prompt(7)) == 7 * HASH_TOKENS
+
+
 def test_a_request_that_wants_nothing_from_the_cache_gets_nothing(
     reach: dict[str, Any], model: str
 ) -> None:

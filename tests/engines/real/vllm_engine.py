@@ -184,6 +184,12 @@ class VllmEngine:
         if not self._read("reset"):
             raise DriverError("vLLM's prefix cache was not reset: blocks are still in use")
 
+    def reload(self, model: Path) -> None:
+        """Replaces the weights in place, and empties vLLM's own prefix cache only."""
+        self.driven.say({"do": "reload", "path": str(model)})
+        if not self._read("reloaded"):
+            raise DriverError("vLLM's prefix cache was not reset: blocks are still in use")
+
     def puts(self) -> list[dict[str, Any]]:
         """Every put of its doors so far: space, keys (hexadecimal), first_position."""
         self.driven.say({"do": "puts"})

@@ -264,6 +264,7 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
         """Registers the engine's memory and tries what its bytes look like."""
         if self._layout is None or self._link is None:
             return
+        from holdfast.engines.vllm.weight_changes import watch_weights
         from holdfast.engines.vllm.worker_setup import worker_of
 
         try:
@@ -276,6 +277,7 @@ class HoldfastConnector(KVConnectorBase_V1, SupportsHMA):
                 kv_caches,
             )
             self._shards = HoldfastShards(tuple(shards), "")
+            watch_weights(self._worker.weights_changed)
         except Unsupported as error:
             self._shards = HoldfastShards((), str(error))
 

@@ -80,6 +80,7 @@ class SchedulerSide:
         self._loads: list[Load] = []
         self._step = 0
         self._epoch = 0
+        self._weights = 0
 
     # ------------------------------------------------------------------------ a request's life
 
@@ -167,6 +168,7 @@ class SchedulerSide:
         return Step(
             number=self._step,
             epoch=self._epoch,
+            weights=self._weights,
             opening=self.spaces.take_opening(),
             loads=loads,
             wait=bool(loads) and not self._asynchronous,
@@ -183,6 +185,9 @@ class SchedulerSide:
             self._load_failed(name, keys)
         for name, seconds in report.loaded.items():
             self._loaded(name, seconds)
+        if report.weights > self._weights:
+            self._weights = report.weights
+            self.reset()
         for number, saved in report.saved.items():
             told = self._holds.heard(number, saved)
             if told is not None:

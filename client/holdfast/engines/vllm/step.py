@@ -58,6 +58,9 @@ class Step:
     epoch: int
     """Raised after a load failed under a running request: what was computed from its blocks in
     steps of a lower epoch must not be stored."""
+    weights: int = 0
+    """Changes of weights that the scheduler's side has heard of. What was ordered before one must
+    not be loaded or stored after it."""
     opening: Opening | None = None
     """Set in the first step of a generation."""
     loads: tuple[Load, ...] = ()
@@ -100,6 +103,8 @@ class Report:
     """Requests with blocks that were not read: group and key of each."""
     poisoned: bool = False
     """Whether a load failed that a forward was waiting for."""
+    weights: int = 0
+    """How often the weights were replaced so far."""
 
     def join(self, other: Report) -> None:
         """Adds the report of other workers."""
@@ -114,3 +119,4 @@ class Report:
         for request, keys in other.failed.items():
             self.failed[request] = self.failed.get(request, ()) + keys
         self.poisoned = self.poisoned or other.poisoned
+        self.weights = max(self.weights, other.weights)

@@ -33,6 +33,8 @@ class _Loading:
     load: Load
     moving: list[tuple[Blocks, Moving]]
     unwanted: bool = False
+    outdated: bool = False
+    """Whether its blocks were made with other weights."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,17 @@ class WorkerSide:
         self._received = Received()
         self._report = Report(0)
         self._poisoned = -1
+        self._weights = 0
+
+    def weights_changed(self) -> None:
+        """The weights were replaced, between two steps: nothing made with the old ones is loaded
+        any more, and nothing stored beside it, until the scheduler's side has started anew."""
+        self._weights += 1
+        self._report.weights = self._weights
+        for loading in self._loading.values():
+            loading.outdated = True
+            for _, moving in loading.moving:
+                moving.cancel()
 
     def begin(self, step: Step) -> None:
         """A step begins; called before it touches any block. A second call does nothing."""
@@ -79,8 +92,9 @@ class WorkerSide:
         """Starts the step's loads, and waits for them if its forward needs them."""
         for load in step.loads:
             mine = [part for part in load.blocks if part.group in self._shards]
-            moving = [(part, self._load(part)) for part in mine]
-            self._loading[load.request] = _Loading(load, moving)
+            outdated = step.weights < self._weights
+            moving = [] if outdated else [(part, self._load(part)) for part in mine]
+            self._loading[load.request] = _Loading(load, moving, outdated=outdated)
         if step.wait:
             for load in step.loads:
                 self._end_load(self._loading.pop(load.request), step.epoch)
@@ -88,11 +102,10 @@ class WorkerSide:
     def save(self, step: Step) -> None:
         """Starts the step's saves, behind its forward."""
         for save in step.saves:
-            if step.epoch <= self._poisoned:
-                kept = (0,) * len(save.blocks)
-                self._report.saved[save.number] = Saved(1, kept, poisoned=True)
-                blocks = sum(len(part.keys) for part in save.blocks)
-                self._link.counters.add("save_blocks_dropped/after_failed_load", blocks)
+            if step.weights < self._weights:
+                self._give_up(save, "weights_changed")
+            elif step.epoch <= self._poisoned:
+                self._give_up(save, "after_failed_load")
             else:
                 self._saving.append(_Saving(save, [self._save(part) for part in save.blocks]))
 
@@ -117,7 +130,7 @@ class WorkerSide:
             if all(moving is None or moving.done() for moving in saving.moving):
                 self._saving.remove(saving)
                 self._end_save(saving)
-        report, self._report = self._report, Report(self._report.step)
+        report, self._report = self._report, Report(self._report.step, weights=self._weights)
         return report
 
     def close(self) -> None:
@@ -172,6 +185,10 @@ class WorkerSide:
             for place in np.flatnonzero(~outcome.good):
                 lost.append((part.group, part.keys[place]))
                 invalid.add(part.ids[place])
+        if loading.outdated:
+            mine = [part for part in loading.load.blocks if part.group in self._shards]
+            lost = [(part.group, key) for part in mine for key in part.keys]
+            invalid = {each for part in mine for each in part.ids}
         request = loading.load.request
         if loading.unwanted:
             return
@@ -184,6 +201,13 @@ class WorkerSide:
         if epoch is not None:
             self._poisoned = epoch
             self._report.poisoned = True
+
+    def _give_up(self, save: Save, why: str) -> None:
+        """Stores nothing of bytes that may be wrong."""
+        kept = (0,) * len(save.blocks)
+        self._report.saved[save.number] = Saved(1, kept, poisoned=True)
+        blocks = sum(len(part.keys) for part in save.blocks)
+        self._link.counters.add(f"save_blocks_dropped/{why}", blocks)
 
     def _end_save(self, saving: _Saving) -> None:
         kept = tuple(

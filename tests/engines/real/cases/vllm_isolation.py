@@ -81,8 +81,38 @@ def other_weights(bed: Bed) -> Iterator[Row]:
     yield same.row()
 
 
+def weights_in_place(bed: Bed) -> Iterator[Row]:
+    """Weights are replaced in a running engine; nobody tells the connector."""
+    fleet = bed.fleet
+    asked = Prompt(prompt(330, 1000))
+    first = make_model(bed.directory / "first", seed=7)
+    second = make_model(bed.directory / "second", seed=8)
+    references = fleet.references([asked], model=second)
+    engine = fleet.changing(EngineSpec(first, fleet.kv()))
+    fleet.stored(engine, [asked])
+    replaced = Verdict("vllm: weights replaced in place share no block with the old ones")
+    engine.reload(second)
+    counted = Counted(engine)
+    replaced.outputs(engine.generate([asked]), references)
+    # vLLM counts what was offered before the worker could say so in its next step.
+    replaced.equal("blocks loaded", counted.grown().get("load_blocks_good", 0.0), 0.0)
+    yield replaced.row()
+    kept = Verdict("vllm: what is stored after that is hit, and by nobody else")
+    puts = len(engine.puts())
+    engine.reset()
+    fleet.stored(engine, [asked])
+    spaces = {put["space"] for put in engine.puts()[puts:]}
+    kept.equal("old spaces written", spaces & {put["space"] for put in engine.puts()[:puts]}, set())
+    engine.reset()
+    counted = Counted(engine)
+    kept.outputs(engine.generate([asked]), references)
+    kept.hits(counted.external_hits(), asked.hit_tokens)
+    yield kept.row()
+
+
 CASES = [
     Case("vllm-two-salts", "vllm", two_salts, estimate_s=20),
     Case("vllm-two-dtypes", "vllm", two_dtypes, estimate_s=60),
+    Case("vllm-weights-in-place", "vllm", weights_in_place, estimate_s=60),
     Case("vllm-other-weights", "vllm", other_weights, estimate_s=60),
 ]

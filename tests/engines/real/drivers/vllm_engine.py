@@ -174,6 +174,10 @@ class Engine:
                 self.tell({"counters": {**_vllm_counters(), **self.watch.counters()}})
             case "reset":
                 self.tell({"reset": bool(self._llm.reset_prefix_cache())})
+            case "reload":
+                named = {"weights_path": request["path"]}
+                self._llm.collective_rpc("reload_weights", kwargs=named)
+                self.tell({"reloaded": bool(self._llm.reset_prefix_cache())})
             case "pages":
                 self.tell({"pages": _pages(self._llm)})
             case "puts":
