@@ -169,7 +169,7 @@ class SchedulerSide:
             number=self._step,
             epoch=self._epoch,
             weights=self._weights,
-            opening=self.spaces.take_opening(),
+            generation=self.spaces.take_generation(),
             loads=loads,
             wait=bool(loads) and not self._asynchronous,
             saves=self._holds.take_unsent(),

@@ -12,7 +12,7 @@ from holdfast.engines.fingerprint import Facts, Fingerprint
 from holdfast.engines.link import Link
 from holdfast.engines.slow_facts import SlowFacts
 from holdfast.engines.vllm.shard import Shard
-from holdfast.engines.vllm.step import Opening
+from holdfast.engines.vllm.step import Generation
 
 _GATHERED_SOON_S = 2.0
 """Requests wait for facts this long after a start: a large checkpoint takes minutes to read."""
@@ -57,7 +57,7 @@ class Spaces:
         """Bytes of one block of `group` over all shards."""
         return sum(shard.block_bytes for shard in self._shards.values() if shard.group == group)
 
-    def take_opening(self) -> Opening | None:
+    def take_generation(self) -> Generation | None:
         """The spaces that workers are to open, if they were not told yet."""
         with self._lock:
             if self._told == self._generation or self._facts is None:
@@ -67,7 +67,7 @@ class Spaces:
                 identity: (shard.label, self._fingerprint(shard))
                 for identity, shard in self._shards.items()
             }
-            return Opening(self._generation, spaces)
+            return Generation(self._generation, spaces)
 
     def renew(self) -> None:
         """Leaves everything stored so far behind: spaces that nobody else uses take its place."""

@@ -42,10 +42,10 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Generation:
     """The spaces to use from now on, by the identity of the shard that each holds."""
 
-    generation: int
+    number: int
     spaces: Mapping[str, tuple[str, Fingerprint]]
     """Label and fingerprint."""
 
@@ -61,8 +61,8 @@ class Step:
     weights: int = 0
     """Changes of weights that the scheduler's side has heard of. What was ordered before one must
     not be loaded or stored after it."""
-    opening: Opening | None = None
-    """Set in the first step of a generation."""
+    generation: Generation | None = None
+    """Set in its first step."""
     loads: tuple[Load, ...] = ()
     wait: bool = False
     """Whether this step's forward needs the loads."""

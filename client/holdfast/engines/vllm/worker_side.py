@@ -13,7 +13,7 @@ from holdfast.engines.link import Link
 from holdfast.engines.vllm.deferred import Deferred
 from holdfast.engines.vllm.kv_memory import KvMemory, Moving
 from holdfast.engines.vllm.shard import Shard
-from holdfast.engines.vllm.step import Blocks, Load, Opening, Report, Save, Saved, Step
+from holdfast.engines.vllm.step import Blocks, Generation, Load, Report, Save, Saved, Step
 
 
 @dataclass(slots=True)
@@ -85,8 +85,8 @@ class WorkerSide:
                 for moving in saving.moving:
                     if moving is not None:
                         moving.cancel()
-        if step.opening is not None:
-            self._open(step.opening)
+        if step.generation is not None:
+            self._open(step.generation)
 
     def load(self, step: Step) -> None:
         """Starts the step's loads, and waits for them if its forward needs them."""
@@ -146,7 +146,7 @@ class WorkerSide:
 
     # ------------------------------------------------------------------------ parts of the above
 
-    def _open(self, opening: Opening) -> None:
+    def _open(self, generation: Generation) -> None:
         for loading in self._loading.values():
             # What it reads was made with other weights.
             for _, moving in loading.moving:
@@ -155,7 +155,7 @@ class WorkerSide:
             self._link.leave(door)
         self._doors = {}
         for group, shard in self._shards.items():
-            label, fingerprint = opening.spaces[shard.identity]
+            label, fingerprint = generation.spaces[shard.identity]
             self._doors[group] = self._link.open(label, fingerprint, shard.block_bytes)
 
     def _load(self, part: Blocks) -> Moving:
