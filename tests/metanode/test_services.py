@@ -171,6 +171,23 @@ def test_space_is_opened_as_it_is(tenant: MetadataClient) -> None:
     assert tenant.list_spaces() == ["s"]
 
 
+@pytest.mark.parametrize(
+    ("name", "fingerprint"),
+    [("s", "z" * 2_000), ("s", "z" * 9_000_000), ("n" * 9_000_000, ""), ("s", "z" * 500_000)],
+    ids=["fingerprint", "huge fingerprint", "huge name", "large fingerprint"],
+)
+def test_what_is_too_large_is_refused_and_never_logged(
+    one: Members, tenant: MetadataClient, name: str, fingerprint: str
+) -> None:
+    """An entry that the log does not take once ended the member, and the next one, and so on."""
+    tenant.open_space("before", 4096)
+    logged = one.status_of(one.members[0]).applied_index
+    with pytest.raises(InvalidArgument):
+        tenant.open_space(name, 4096, fingerprint=fingerprint)
+    assert one.status_of(one.members[0]).applied_index == logged
+    tenant.open_space("after", 4096)
+
+
 def test_tenants_do_not_see_each_other(operator: MetadataClient, tenant: MetadataClient) -> None:
     tenant.open_space("mine")
     operator.create_tenant("neighbour")

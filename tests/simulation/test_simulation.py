@@ -10,6 +10,8 @@ import random
 
 import pytest
 
+from holdfast_kvstore.errors import HoldfastError, InvalidArgument
+from holdfast_metanode.raft.requests import Proposal
 from tests.simulation.client import NAMES
 from tests.simulation.cluster import SimulatedCluster
 from tests.simulation.invariants.acknowledged_kept import check_acknowledged_kept
@@ -51,3 +53,15 @@ def test_same_seed_same_history() -> None:
     first, second = simulate(7, 3), simulate(7, 3)
     assert first.history.operations == second.history.operations
     assert first.applied_equal.entries == second.applied_equal.entries
+
+
+def test_a_command_that_the_log_does_not_take_is_refused_and_the_member_goes_on() -> None:
+    cluster = SimulatedCluster(11, 3)
+    cluster.found()
+    world = cluster.world
+    told: list[bytes | HoldfastError] = []
+    leader = next(m for m in cluster.members if m.host is not None and m.host.standing.leads)
+    leader.submit(Proposal(b"x" * (9 << 20), world.now_ms + 1_000, told.append))
+    assert world.run_until(world.now_ms + 5_000, lambda: bool(told))
+    assert isinstance(told[0], InvalidArgument)
+    assert leader.host is not None

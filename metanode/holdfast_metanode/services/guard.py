@@ -48,6 +48,10 @@ _ACTS = {
 }  # fmt: skip
 
 
+REQUEST_BYTES_MAX = 1 << 20
+"""Of one request; what members stream to each other is bounded by gRPC."""
+
+
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc,unused-ignore]
     """Checks credentials, audits, and turns errors into statuses."""
 
@@ -75,6 +79,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc,unused-ignore]
 
     def check(self, call: _Call, body: bytes | None) -> None:
         """Raises unless the caller may call. `body`: serialised request, None for a stream."""
+        if body is not None and len(body) > REQUEST_BYTES_MAX:
+            raise InvalidArgument(
+                f"request of {len(body)} bytes to {call.method}: {REQUEST_BYTES_MAX} are possible"
+            )
         if call.service == "Tenancy":
             tenant, key = call.metadata.get(TENANT), call.metadata.get(KEY)
             if not isinstance(tenant, str) or not isinstance(key, str):

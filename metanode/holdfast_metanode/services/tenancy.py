@@ -81,6 +81,18 @@ class TenancyService(TenancyServicer):
 
     async def _create(self, request: meta.OpenSpaceRequest) -> records.SpaceRecord:
         tenant = await self._writer()
+        # What is not valid is refused before it is logged, copied and synced.
+        SpaceSpec(
+            name=request.name,
+            tenant=tenant.name,
+            tenant_number=tenant.number,
+            number=1,
+            block_bytes=request.block_bytes,
+            redundancy=Redundancy.parse(request.redundancy) if request.redundancy else Redundancy(),
+            ttl_s=request.ttl_s,
+            priority=request.priority,
+            fingerprint=request.fingerprint,
+        )
         command = records.Command(
             create_space=records.CreateSpace(
                 tenant_number=tenant.number,

@@ -43,10 +43,10 @@ mod _native {
     use crate::raft::effects::{RaftEffects, RaftEntry, RaftMessage, RaftSnapshot, RaftSoftState};
     #[pymodule_export]
     use crate::raft::errors::{
-        ConfigurationChangeError, ConfigurationChangePendingError, LeaderNotReadyError,
-        MemberOutdatedError, NotLeaderError, ProposalDroppedError, RaftError, RaftLogClosedError,
-        RaftLogCorruptError, RaftLogError, RaftLogInUseError, RaftLogSyncError, RaftMessageError,
-        RaftStateError, RaftStoppedError, RemovesLeaderError,
+        ConfigurationChangeError, ConfigurationChangePendingError, EntryTooLargeError,
+        LeaderNotReadyError, MemberOutdatedError, NotLeaderError, ProposalDroppedError, RaftError,
+        RaftLogClosedError, RaftLogCorruptError, RaftLogError, RaftLogInUseError, RaftLogSyncError,
+        RaftMessageError, RaftStateError, RaftStoppedError, RemovesLeaderError,
     };
     #[pymodule_export]
     use crate::raft::log::{RaftLog, RaftMemoryLog};

@@ -45,6 +45,9 @@ class ProposalDroppedError(RaftError):
     """The proposal was not appended (uncommitted bytes at their limit, or leadership is being
     handed over). It has no effect and may be retried."""
 
+class EntryTooLargeError(RaftError):
+    """The entry is larger than the log takes. It has no effect."""
+
 class ConfigurationChangeError(RaftError):
     """The membership change would leave no voter, or names members that do not fit."""
 

@@ -39,6 +39,12 @@ create_exception!(
 );
 create_exception!(
     holdfast_native,
+    EntryTooLargeError,
+    RaftError,
+    "The entry is larger than the log takes."
+);
+create_exception!(
+    holdfast_native,
     ConfigurationChangePendingError,
     ConfigurationChangeError,
     "Another membership change is not finished."
@@ -109,9 +115,8 @@ pub(super) fn core_error(error: CoreError) -> PyErr {
     let text = error.to_string();
     match error {
         CoreError::NotLeader { leader, .. } => not_leader(text, leader),
-        CoreError::InvalidSetting { .. } | CoreError::EntryTooLarge { .. } => {
-            PyValueError::new_err(text)
-        }
+        CoreError::InvalidSetting { .. } => PyValueError::new_err(text),
+        CoreError::EntryTooLarge { .. } => EntryTooLargeError::new_err(text),
         CoreError::LeaderNotReady { .. } => LeaderNotReadyError::new_err(text),
         CoreError::ProposalDropped { .. } => ProposalDroppedError::new_err(text),
         CoreError::ChangePending { .. } => ConfigurationChangePendingError::new_err(text),
