@@ -47,6 +47,27 @@ def test_it_ends_though_nobody_waits(space: holdfast.Space) -> None:
     assert pending.result(timeout=0) == 8
 
 
+def test_a_get_moves_its_bytes_though_nobody_looks_at_it(space: holdfast.Space) -> None:
+    put_blocks(space, 0, 8)
+    place = np.zeros((8, BLOCK_BYTES), np.uint8)
+    with space.register(place) as region:
+        pending = space.futures.get(keys(0, 8), region.blocks())
+        wait_for("the bytes", lambda: np.array_equal(place, contents(0, 8, BLOCK_BYTES)), 10)
+        assert pending.result().all_hit
+
+
+def test_a_region_is_closed_once_a_get_that_nobody_looks_at_has_ended(
+    space: holdfast.Space,
+) -> None:
+    put_blocks(space, 0, 8)
+    place = np.zeros((8, BLOCK_BYTES), np.uint8)
+    region = space.register(place)
+    pending = space.futures.get(keys(0, 8), region.blocks())
+    region.close()
+    assert pending.result().all_hit
+    assert np.array_equal(place, contents(0, 8, BLOCK_BYTES))
+
+
 @pytest.mark.parametrize("timeout", ["1", -1, float("nan"), float("inf")])
 def test_a_timeout_that_is_none_is_refused(space: holdfast.Space, timeout: Any) -> None:
     pending = space.futures.match(keys(0, 4))

@@ -48,18 +48,17 @@ impl State {
         Some(batch)
     }
 
-    /// Likewise, for any operation that nobody may be waiting for.
+    /// Likewise, for any operation that nobody is waiting for: it was started, and goes on while
+    /// whoever started it does something else.
     pub(crate) fn take_background_copies(&mut self) -> Option<CopyBatch> {
-        if self.background_operations == 0 || self.copy_batches == 0 {
+        if self.copy_batches == 0 {
             return None;
         }
         let waits = |token: u64| self.waiting.iter().any(|waiting| waiting.token == token);
         let token = self
             .operations
             .iter()
-            .find(|(token, running)| {
-                running.in_background() && !running.copy_batches.is_empty() && !waits(**token)
-            })
+            .find(|(token, running)| !running.copy_batches.is_empty() && !waits(**token))
             .map(|(token, _)| *token)?;
         self.take_copies(token)
     }
