@@ -166,7 +166,7 @@ build/install.stamp: build/venv.stamp build/native.stamp build/proto.stamp pypro
 
 # An environment for each engine that has a lock: build/engines/NAME, made once.
 .PHONY: $(engines:%=engines-%)
-engines: install $(engines:%=engines-%)  ## the engines' environments under build/engines (gigabytes)
+engines: install $(engines:%=engines-%)  ## environments of real engines, gigabytes (one: engines-vllm)
 $(engines:%=engines-%): engines-%: build/engines/%/holdfast.stamp
 
 .PRECIOUS: build/engines/%/locked.stamp build/engines/%/holdfast.stamp

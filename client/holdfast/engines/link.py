@@ -140,6 +140,7 @@ class Link:
         except HoldfastError as error:
             return self._closing.is_set() or self._not_opened(door, error)
         self.health.good()
+        self.log.info("space %s is open", door.name)
         self._tell_kin(door)
         return True
 

@@ -175,9 +175,11 @@ class _Peer:
         try:
             while self._network.address_of(self._member_id) == address:
                 filled = asyncio.ensure_future(self._filled.wait())
-                await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
+                try:
+                    await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
                     filled.cancel()
+                if ended.done():
                     await call  # raises what ended it
                     return
                 await call.write(self._network.batch_of(self._take()))

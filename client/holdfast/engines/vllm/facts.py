@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast.engines.fingerprint import Facts
@@ -38,14 +39,15 @@ def shard_of(
     layout: Layout,
     tensors: KvTensors,
     memory: KvMemory,
-    spec: Any,
+    specs: Sequence[Any],
     rank: int,
     canary: str,
 ) -> Shard:
     """What the worker of tensor-parallel `rank` holds of `group`.
 
-    spec: the engine's, of one layer. canary: see `canary.canary`.
+    specs: the engine's, of its layers. canary: see `canary.canary`.
     """
+    spec = specs[0]
     size = vllm_config.parallel_config.tensor_parallel_size
     is_state = layout.groups[group].kind == "state"
     # States are divided evenly, whatever their layers call the parts.
@@ -62,7 +64,7 @@ def shard_of(
         "span": span,
         "heads": [first, end, total],
         "spec": type(spec).__name__,
-        "kv_dtype": _state(spec) if is_state else _kv_dtype(spec, vllm_config),
+        "kv_dtype": _states(specs) if is_state else _kv_dtype(spec, vllm_config),
         "block_tokens": layout.groups[group].block_tokens,
         "canary": canary[:32],
     }
@@ -83,8 +85,10 @@ def _kv_dtype(spec: Any, vllm_config: Any) -> str:
     return f"{spec.dtype}/{vllm_config.cache_config.cache_dtype}"
 
 
-def _state(spec: Any) -> str:
-    """Kind, shapes and types of one layer's state, as they lie one behind the other."""
-    arrays = zip(spec.shapes, spec.dtypes, strict=True)
-    told = "/".join(f"{dtype}{list(shape)}" for shape, dtype in arrays)
-    return f"{spec.mamba_type.name}/{told}"
+def _states(specs: Sequence[Any]) -> str:
+    """Digest of each layer's kind of state, and of its arrays' shapes and types in their order."""
+    told = [
+        f"{spec.mamba_type.name}/{list(zip(spec.shapes, spec.dtypes, strict=True))}"
+        for spec in specs
+    ]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]

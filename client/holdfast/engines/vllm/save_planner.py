@@ -87,7 +87,12 @@ class SavePlanner:
             group = self._groups[state.group]
             place, inside = divmod(state.tokens, group.block_tokens)
             hashed = len(record.request.block_hashes) * self._hash_tokens
-            if inside or state.tokens > hashed or record.stopped or not self._spaces.doors():
+            if (
+                inside
+                or not 0 < state.tokens <= hashed
+                or record.stopped
+                or not self._spaces.doors()
+            ):
                 continue
             each = self._spaces.block_bytes(group.number)
             for part in self._absent(group, record, (state.block,), place - 1):

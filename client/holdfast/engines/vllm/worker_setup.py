@@ -59,13 +59,13 @@ def _shards(
     rank = get_tensor_model_parallel_rank()
     shards = []
     for number, names in layers.items():
-        spec = next(iter(iter_layer_specs(kv_cache_config.kv_cache_groups[number].kv_cache_spec)))
+        specs = list(iter_layer_specs(kv_cache_config.kv_cache_groups[number].kv_cache_spec))
         group = layout.groups[number]
         pattern = ""  # states are plain arrays, told by their shapes and types
         if group.kind != "state":
             dtype = vllm_config.model_config.dtype
             pattern = canary(tensors, names, modules, group.block_tokens, dtype)
         shards.append(
-            shard_of(number, names, vllm_config, layout, tensors, memory, spec, rank, pattern)
+            shard_of(number, names, vllm_config, layout, tensors, memory, specs, rank, pattern)
         )
     return shards
