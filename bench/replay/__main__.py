@@ -128,4 +128,8 @@ def _shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        # Its cluster has ended with the block that holds it.
+        raise SystemExit(130) from None

@@ -9,19 +9,22 @@ from google.protobuf.message import Message
 
 from holdfast import _metadata_methods as methods
 from holdfast._credentials import ClusterCredential
+from holdfast._limits import check_integer, check_text
 from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import Method, Reply
 from holdfast._tls import Tls
-from holdfast.errors import FailedPrecondition, Unauthenticated
+from holdfast.errors import FailedPrecondition, InvalidArgument, Unauthenticated
 from holdfast_kvstore.policies import TIMES
 from holdfast_kvstore.secret import Secret, naming_origin
 from holdfast_proto import meta_pb2 as pb
 
 DEADLINE_S = TIMES.metadata_deadline_ms / 1000
+_UINT32_MAX, _UINT64_MAX = 2**32 - 1, 2**64 - 1
 
 
 class AdminClient:
-    """Operators' calls; each raises what the cluster answered, Unavailable or DeadlineExceeded.
+    """Operators' calls; each raises what the cluster answered, Unavailable or DeadlineExceeded,
+    and InvalidArgument at once for what the protocol cannot carry.
 
     Commands carry a client id and a sequence: a retry after a lost answer applies once.
     """
@@ -55,6 +58,8 @@ class AdminClient:
 
     def create_tenant(self, name: str, limit_bytes: int = 0) -> pb.CreateTenantReply:
         """A tenant and its API key, shown this once. limit_bytes: per data node, 0 for none."""
+        check_text("name of a tenant", name)
+        check_integer("limit_bytes", limit_bytes, 0, _UINT64_MAX)
         request = pb.CreateTenantRequest(
             client_id=self._metadata.client_id,
             sequence=self._metadata.next_sequence(),
@@ -101,12 +106,14 @@ class AdminClient:
 
     def set_node_weight(self, node: int, weight: float) -> pb.NodeInfo:
         """Changes a node's share of the groups."""
+        _check_weight(weight)
         request = self._node(node)
         request.weight = weight
         return self._call(methods.SET_NODE_WEIGHT, request).node
 
     def split_groups(self, factor: int) -> int:
         """Cuts every placement group in `factor` parts; answers the new epoch."""
+        check_integer("factor", factor, 1, _UINT32_MAX)
         request = pb.SplitGroupsRequest(
             client_id=self._metadata.client_id,
             sequence=self._metadata.next_sequence(),
@@ -116,13 +123,16 @@ class AdminClient:
 
     def add_member(self, member: int, address: str) -> list[pb.MemberStatus]:
         """Lets a metadata member in by hand, before it starts; one that is in gets `address`."""
-        request = pb.MemberRequest(id=member, address=address)
+        check_text("address", address)
+        request = _member(member)
+        request.address = address
         return list(self._call(methods.ADD_MEMBER, request).members)
 
     def remove_member(self, member: int) -> list[pb.MemberStatus]:
         """Removes a metadata member. Raises FailedPrecondition for the leader and the only one."""
+        request = _member(member)
         try:
-            return list(self._call(methods.REMOVE_MEMBER, pb.MemberRequest(id=member)).members)
+            return list(self._call(methods.REMOVE_MEMBER, request).members)
         except FailedPrecondition:
             if [present.id for present in self.status().members] != [member]:
                 raise
@@ -134,10 +144,11 @@ class AdminClient:
 
     def transfer_leader(self, member: int) -> list[pb.MemberStatus]:
         """Hands leadership over."""
-        return list(self._call(methods.TRANSFER_LEADER, pb.MemberRequest(id=member)).members)
+        return list(self._call(methods.TRANSFER_LEADER, _member(member)).members)
 
     def raise_level(self, level: int) -> pb.StatusReply:
         """Activates the commands of a newer cluster level; never lowered again."""
+        check_integer("level", level, 0, _UINT32_MAX)
         return self._call(methods.RAISE_LEVEL, pb.RaiseLevelRequest(level=level))
 
     def close(self) -> None:
@@ -151,6 +162,7 @@ class AdminClient:
             raise naming_origin(error, self._secret) from error
 
     def _tenant(self, name: str) -> pb.TenantRequest:
+        check_text("name of a tenant", name)
         return pb.TenantRequest(
             client_id=self._metadata.client_id,
             sequence=self._metadata.next_sequence(),
@@ -158,6 +170,7 @@ class AdminClient:
         )
 
     def _node(self, node: int) -> pb.NodeRequest:
+        check_integer("id of the node", node, 1, _UINT64_MAX)
         return pb.NodeRequest(
             client_id=self._metadata.client_id,
             sequence=self._metadata.next_sequence(),
@@ -174,3 +187,18 @@ class AdminClient:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _member(member: int) -> pb.MemberRequest:
+    check_integer("id of the member", member, 1, _UINT64_MAX)
+    return pb.MemberRequest(id=member)
+
+
+def _check_weight(weight: float) -> None:
+    # That it is whole is the cluster's to check.
+    try:
+        possible = 0 <= weight <= _UINT32_MAX
+    except (TypeError, ValueError):
+        possible = False
+    if not possible:
+        raise InvalidArgument(f"weight is {weight!r}, it must be a number of 0 to {_UINT32_MAX}")

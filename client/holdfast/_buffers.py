@@ -39,6 +39,10 @@ def native_region(source: Any) -> NativeRegion:
         )
     if "O" in view.format and np.asarray(view).dtype.hasobject:
         raise InvalidArgument(_OBJECTS)
+    if view.ndim == 0:
+        # Its buffer has no shape, which the native side needs; its bytes have one, whatever their
+        # format, and hold it.
+        return NativeRegion(np.frombuffer(view, dtype=np.uint8).data)
     return NativeRegion(source)
 
 
@@ -55,7 +59,12 @@ def _without_buffer_protocol(source: Any) -> NativeRegion:
     if interface is not None:
         return _from_array_interface(source, interface)
     if hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
-        tensor = host_tensor(source)
+        try:
+            tensor = host_tensor(source)
+        except BufferError as error:  # DLPack's word for a tensor that cannot be handed out
+            raise InvalidArgument(
+                f"{type(source).__name__} hands out no memory by DLPack: {error}"
+            ) from error
         return NativeRegion.from_address(
             tensor.address, tensor.nbytes, tensor.owner, tensor.readonly
         )

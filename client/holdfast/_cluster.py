@@ -64,6 +64,12 @@ def connect(
         raise InvalidArgument(f"transport is {transport!r}, it must be one of {_TRANSPORTS}")
     check_integer("lanes", lanes, 1, 16)
     check_integer("spin_us", spin_us, 0, 1_000_000)
+    for what, value, kind in (("tls", tls, Tls), ("timeouts", timeouts, Timeouts),
+                              ("limits", limits, Limits)):  # fmt: skip
+        if value is not None and not isinstance(value, kind):
+            raise InvalidArgument(
+                f"{what} is a {type(value).__name__}, it must be a holdfast.{kind.__name__}"
+            )
     if address is None or tenant is None or key is None:
         known = known_context()
         if address is None:
@@ -71,7 +77,7 @@ def connect(
             tls = tls or (Tls(Path(known.authority)) if known.authority else None)
         tenant = _needed("tenant", known.tenant) if tenant is None else tenant
         key = load_api_key(_needed("key", known.key)) if key is None else key
-    addresses = split_addresses(address)
+    addresses = split_addresses(_texts(address))
     Members(addresses)  # checks them
     target = Target(
         addresses=addresses,
@@ -84,6 +90,25 @@ def connect(
         spin_us=spin_us,
     )
     return Cluster(target)
+
+
+def _texts(address: str | Sequence[str]) -> str | tuple[str, ...]:
+    """The address or addresses, each of them text."""
+    if isinstance(address, str):
+        check_text("address", address)
+        return address
+    try:
+        several = tuple(address)
+    except TypeError:
+        several = None
+    if several is None or isinstance(address, (bytes, bytearray, memoryview)):
+        raise InvalidArgument(
+            f"address is a {type(address).__name__}, it must be text (`host:port`) or a sequence "
+            "of texts"
+        )
+    for one in several:
+        check_text("address", one)
+    return several
 
 
 def _needed(what: str, found: str) -> str:

@@ -26,7 +26,7 @@ class Credential(Protocol):
 def load_api_key(reference: str) -> str:
     """The API key at "file:PATH" or "env:NAME". Raises ConfigInvalid, InvalidArgument."""
     # Bytes that are no ASCII become characters that the check of the key names.
-    return load_secret(reference).reveal().decode("latin-1")
+    return load_secret(reference, what="tenant's key").reveal().decode("latin-1")
 
 
 def _checked_key(key: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from holdfast._limits import check_integer
 from holdfast.errors import InvalidArgument
 from holdfast_kvstore.policies import LIMITS
 
@@ -16,15 +17,25 @@ from holdfast_kvstore.policies import LIMITS
 class PackedKeys:
     """Keys of equal length in one buffer, one behind the other: the fast form.
 
-    Raises InvalidArgument if `data` is no whole number of keys.
+    Raises InvalidArgument if `data` is no contiguous buffer or no whole number of keys.
     """
 
     data: bytes | bytearray | memoryview
     key_bytes: int
 
     def __post_init__(self) -> None:
-        nbytes = memoryview(self.data).nbytes
-        if self.key_bytes < 1 or nbytes % self.key_bytes:
+        try:
+            view = memoryview(self.data)
+        except (TypeError, ValueError, BufferError):  # ValueError: a view that was released
+            raise InvalidArgument(
+                f"data of packed keys is a {type(self.data).__name__} without a buffer: pass "
+                "bytes, or keys of several lengths as a list"
+            ) from None
+        if not view.c_contiguous:
+            raise InvalidArgument("data of packed keys is not C-contiguous: pass a copy of it")
+        check_integer("key_bytes", self.key_bytes, 1, LIMITS.key_bytes_max)
+        nbytes = view.nbytes
+        if nbytes % self.key_bytes:
             raise InvalidArgument(
                 f"{nbytes} bytes are no whole number of keys of {self.key_bytes} bytes each"
             )

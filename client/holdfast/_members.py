@@ -64,5 +64,10 @@ def split_addresses(address: str | Sequence[str]) -> tuple[str, ...]:
 def check_address(address: str) -> None:
     """Raises InvalidArgument unless `address` is `host:port`."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise InvalidArgument(f"address {address!r} is not of the form host:port")
+    if "/" in address:
+        raise InvalidArgument(
+            f"address {address!r} is not of the form host:port: leave out http:// and everything "
+            "else with a slash"
+        )

@@ -36,9 +36,15 @@ ATTEMPTS_MAX = 200
 """Attempts of one call; its deadline normally ends it before."""
 ATTEMPT_S = 2.0
 """Longest time of one attempt: a member that hangs must not use up the whole deadline."""
+ATTEMPT_S_TELLING = 0.1
+"""An attempt that had less time ends by that, and says less than the one before it."""
 PAUSE_S_MIN = 0.02
 PAUSE_S_MAX = 0.5
 CLIENT_ID_BYTES = 16
+UNREACHED = "unreached"
+"""`details["reason"]` of an Unavailable that no member has answered."""
+_PLAIN_TO_TLS = "Socket closed"
+"""What gRPC says, among others, of a server that speaks TLS when asked without."""
 _CLOSED_MEANWHILE = "the cluster object was closed during this call"
 Reply_co = TypeVar("Reply_co", bound=Message, covariant=True)
 _OPTIONS = (
@@ -104,10 +110,12 @@ class MetadataClient:
             try:
                 return self._attempt(address, method, request, min(left_s, ATTEMPT_S))
             except HoldfastError as error:
-                last = error
                 if not error.retryable:
                     raise
-            redirected = self._redirected(address, last) and not redirected
+                failure = error
+            if last is None or left_s >= ATTEMPT_S_TELLING:
+                last = failure
+            redirected = self._redirected(address, failure) and not redirected
             if redirected:
                 continue  # at once, but never twice in a row: two members may name each other
             self._closed.wait(min(pause_s * random.uniform(0.5, 1.0), max(0.0, left_s)))
@@ -170,9 +178,16 @@ class MetadataClient:
         asked = ", ".join(self.members.all())
         why = f": {last.message}" if last is not None else ""
         text = f"{name} found no answer within {deadline_s:g} s at metadata members {asked}{why}"
-        if isinstance(last, Unavailable):
+        if not isinstance(last, Unavailable):
+            return DeadlineExceeded(text)
+        if last.details.get("reason") != UNREACHED:
             return Unavailable(text)
-        return DeadlineExceeded(text)
+        if self._tls is None and _PLAIN_TO_TLS in last.message:
+            text += (
+                "; if it speaks TLS, give --authority (HOLDFAST_AUTHORITY; in Python "
+                "tls=holdfast.Tls(...))"
+            )
+        return Unavailable(text, reason=UNREACHED)
 
     def _channel(self, address: str) -> grpc.Channel:
         with self._lock:
@@ -242,7 +257,8 @@ def public_error(error: grpc.RpcError, address: str) -> HoldfastError:
     if isinstance(code, str):
         return from_wire(code, details, _details(trailers.get("holdfast-details-bin")))
     kind = _BY_STATUS.get(status, Internal)
-    return kind(f"metadata member {address} answered {status.name}: {details}")
+    text = f"metadata member {address} answered {status.name}: {details}"
+    return kind(text, reason=UNREACHED) if kind is Unavailable else kind(text)
 
 
 def _trailers(error: grpc.RpcError) -> dict[str, str | bytes]:

@@ -58,7 +58,7 @@ class Pending(Generic[R]):
     def _wait(self, timeout_s: float) -> None:
         try:
             possible = 0 <= timeout_s <= TIMEOUT_S_MAX
-        except TypeError:
+        except (TypeError, ValueError):  # an array has no single truth
             possible = False
         if not possible:
             raise InvalidArgument(
@@ -88,8 +88,12 @@ class Pending(Generic[R]):
         """Calls `callback(self)` once it has ended, on whichever thread hears of it.
 
         At once, on this thread, if it has ended already. It must be short; an exception that it
-        raises is logged.
+        raises is logged. Raises InvalidArgument for a callback that cannot be called.
         """
+        if not callable(callback):
+            raise InvalidArgument(
+                f"callback is a {type(callback).__name__}, it must be callable with this object"
+            )
         self._completions.call_back(self._operation, lambda: callback(self))
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import mmap
 import os
 import weakref
 
+from holdfast._memory_room import room_for_memory
 from holdfast.errors import InvalidArgument, Unavailable
 
 _MADV_POPULATE_WRITE = 23  # Linux 5.14; not named by the standard library
@@ -24,6 +25,7 @@ class SealedMemory:
         """Raises InvalidArgument for a size below 1, Unavailable when memory is short."""
         if nbytes < 1:
             raise InvalidArgument(f"{nbytes} bytes cannot be allocated, at least 1 is needed")
+        _check_room(nbytes)
         self.descriptor = os.memfd_create("holdfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._close_descriptor = weakref.finalize(self, os.close, self.descriptor)
         try:
@@ -51,3 +53,15 @@ class SealedMemory:
         self.descriptor = -1
         with contextlib.suppress(BufferError):
             self.map.close()
+
+
+def _check_room(nbytes: int) -> None:
+    """Raises Unavailable for more than there is: the kernel does not refuse such memory, but kills
+    the process that touches it."""
+    room_bytes = room_for_memory()
+    if room_bytes is not None and nbytes > room_bytes:
+        raise Unavailable(
+            f"{nbytes} bytes of shared memory could not be had, {max(0, room_bytes)} are "
+            "available: allocate less, free memory, or raise the memory limit of this process "
+            "(`holdfast doctor`)"
+        )

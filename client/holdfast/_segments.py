@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from holdfast._native_errors import translated
 from holdfast.errors import Closed, InvalidArgument
@@ -19,7 +18,7 @@ from holdfast_native import Segments as NativeSegments
 if TYPE_CHECKING:
     from holdfast._region import Region
 
-Indices = npt.NDArray[np.integer] | Sequence[int]
+Indices = layout.Indices
 
 
 class Segments:
@@ -44,13 +43,13 @@ class Segments:
         planes: each layer's K and V, say, in the order in which they are joined to a block.
         block_indices: integers[blocks], the page of each key in the order of the keys.
 
-        Raises InvalidArgument for a plane or index outside its region, naming both, and Closed if
-        a region is closed.
+        Raises InvalidArgument for a plane or index outside its region, naming both, or for what
+        is no plane or index, and Closed if a region is closed.
         """
-        indices = np.asarray(block_indices)
+        indices = layout.as_array(block_indices)
         if indices.size == 0:
             indices = np.zeros(0, dtype=np.int64)
-        checked = layout.Segments(tuple(planes), indices)
+        checked = layout.Segments(layout.as_planes(planes), indices)
         parts = [
             (
                 _native_region(plane),

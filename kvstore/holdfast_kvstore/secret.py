@@ -43,10 +43,7 @@ class Secret:
 
     def __init__(self, value: bytes, origin: str = "") -> None:
         if not SECRET_BYTES_MIN <= len(value) <= SECRET_BYTES_MAX:
-            raise ConfigInvalid(
-                f"secret has {len(value)} bytes, it must have {SECRET_BYTES_MIN} to "
-                f"{SECRET_BYTES_MAX}"
-            )
+            raise ConfigInvalid(_wrong_size(value, "secret"))
         self._value = bytes(value)
         self.origin = origin
         """Where it was read: "file:PATH" or "env:NAME"; empty where that is not known."""
@@ -70,33 +67,39 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-def load_secret(reference: str, environment: Mapping[str, str] = os.environ) -> Secret:
+def load_secret(
+    reference: str, environment: Mapping[str, str] = os.environ, what: str = "secret"
+) -> Secret:
     """The secret that a configuration names: "file:PATH" or "env:NAME".
 
-    White space around it is dropped. Raises ConfigInvalid if there is none or it is too short.
+    White space around it is dropped. what: what it is, for errors. Raises ConfigInvalid if there
+    is none or it is too short.
     """
     scheme, _, where = reference.partition(":")
     if scheme not in ("file", "env") or not where:
         # The reference may be the secret itself, put there by mistake: it is not repeated.
-        raise ConfigInvalid('a secret is named as "file:PATH" or "env:NAME", not given as text')
+        raise ConfigInvalid(f'the {what} is named as "file:PATH" or "env:NAME", not given as text')
     if scheme == "env":
         found = environment.get(where)
         if found is None:
-            raise ConfigInvalid(f"environment variable {where} of the secret is not set")
-        return _checked(reference, found.strip().encode())
+            raise ConfigInvalid(f"environment variable {where} of the {what} is not set")
+        return _checked(reference, found.strip().encode(), what)
     try:
         with Path(where).open("rb") as file:
             data = file.read(SECRET_BYTES_MAX + 64)
     except OSError as error:
-        raise ConfigInvalid(f"file {where} of the secret cannot be read: {error}") from error
-    return _checked(reference, data.strip())
+        raise ConfigInvalid(f"file {where} of the {what} cannot be read: {error}") from error
+    return _checked(reference, data.strip(), what)
 
 
-def _checked(reference: str, value: bytes) -> Secret:
-    try:
-        return Secret(value, reference)
-    except ConfigInvalid as error:
-        raise ConfigInvalid(f"{reference}: {error.message}") from None
+def _checked(reference: str, value: bytes, what: str) -> Secret:
+    if not SECRET_BYTES_MIN <= len(value) <= SECRET_BYTES_MAX:
+        raise ConfigInvalid(f"{reference}: {_wrong_size(value, what)}")
+    return Secret(value, reference)
+
+
+def _wrong_size(value: bytes, what: str) -> str:
+    return f"{what} has {len(value)} bytes, it must have {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}"
 
 
 class ReplayCache:

@@ -8,16 +8,17 @@ order of the planes and for r in range(runs), the bytes
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from holdfast_kvstore.errors import InvalidArgument
 
-_INT64_MAX = 2**63 - 1
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+Indices = npt.NDArray[np.integer] | Sequence[int]
 PLANES_MAX = 4_096
 """Planes of one segment list."""
 
@@ -50,11 +51,16 @@ class Plane:
         for name in ("base", "block_stride", "run_bytes", "runs", "run_stride"):
             value = getattr(self, name)
             try:
-                object.__setattr__(self, name, operator.index(value))
+                number = operator.index(value)
             except TypeError:
                 raise InvalidArgument(
                     f"{name} of a plane is {value!r}, it must be an integer"
                 ) from None
+            if not _INT64_MIN <= number <= _INT64_MAX:
+                raise InvalidArgument(
+                    f"{name} of a plane is {number}, it must fit in 64 bits with sign"
+                )
+            object.__setattr__(self, name, number)
         if self.runs < 1 or self.run_bytes < 1:
             raise InvalidArgument(
                 f"plane has {self.runs} runs of {self.run_bytes} bytes, both must be at least 1"
@@ -87,10 +93,15 @@ class Segments:
     """int64[blocks]: which block of the layout each key of the batch is."""
 
     def __post_init__(self) -> None:
-        planes = tuple(self.planes)
+        planes = as_planes(self.planes)
         if not 1 <= len(planes) <= PLANES_MAX:
             raise InvalidArgument(f"{len(planes)} planes, it must be 1 to {PLANES_MAX}")
-        indices = np.asarray(self.indices)
+        for number, plane in enumerate(planes):
+            if not isinstance(plane, Plane):
+                raise InvalidArgument(
+                    f"plane {number} is a {type(plane).__name__}, it must be a Plane"
+                )
+        indices = as_array(self.indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             raise InvalidArgument(
                 f"indices are {indices.dtype}{list(indices.shape)}, they must be integers[blocks]"
@@ -110,14 +121,22 @@ class Segments:
         for number, plane in enumerate(self.planes):
             first, end = plane.reach()
             ends = (least * plane.block_stride, most * plane.block_stride)
-            if first + min(ends) >= 0 and end + max(ends) <= plane.region.nbytes:
+            try:
+                nbytes = plane.region.nbytes
+                inside = first + min(ends) >= 0 and end + max(ends) <= nbytes
+            except (AttributeError, TypeError):  # no size, or one that is no number
+                raise InvalidArgument(
+                    f"plane {number} lies in a {type(plane.region).__name__}, it must lie in a "
+                    "Region: register its memory first"
+                ) from None
+            if inside:
                 continue
             outermost = least if _outside(plane, least) else most
             block = int(np.argmax(self.indices == outermost))
             offset = outermost * plane.block_stride
             raise InvalidArgument(
                 f"block {block} (index {outermost}) takes bytes {first + offset} to "
-                f"{end + offset} of plane {number}, its region has {plane.region.nbytes} bytes"
+                f"{end + offset} of plane {number}, its region has {nbytes} bytes"
             )
 
     @property
@@ -144,6 +163,36 @@ class Segments:
         ]
 
 
+def as_planes(planes: Iterable[Plane]) -> tuple[Plane, ...]:
+    """`planes` as a tuple. Raises InvalidArgument for what cannot be gone through."""
+    if isinstance(planes, tuple):
+        return planes
+    if isinstance(planes, Plane):
+        raise InvalidArgument("planes are a single Plane: put it in a list")
+    try:
+        return tuple(planes)
+    except TypeError:
+        raise InvalidArgument(
+            f"planes are a {type(planes).__name__}, they must be a sequence of Plane"
+        ) from None
+
+
+def as_array(indices: Indices) -> npt.NDArray[Any]:
+    """`indices` as an array; an empty list, which numpy makes float64, as int64[0].
+
+    Raises InvalidArgument for what is no array. Its kind and shape are left to be checked.
+    """
+    if isinstance(indices, np.ndarray) and indices.size:
+        return indices
+    try:
+        array = np.asarray(indices)
+    except (TypeError, ValueError) as error:  # ragged lists; tensors in GPU memory
+        raise InvalidArgument(
+            f"indices are a {type(indices).__name__} that is no integers[blocks]: {error}"
+        ) from error
+    return np.zeros(0, dtype=np.int64) if array.shape == (0,) else array
+
+
 def _outside(plane: Plane, index: int) -> bool:
     first, end = plane.reach()
     offset = index * plane.block_stride
@@ -154,8 +203,8 @@ def contiguous(
     region: HasBytes,
     block_bytes: int,
     *,
-    indices: Sequence[int] | npt.NDArray[np.int64] | None = None,
-    offsets: Sequence[int] | npt.NDArray[np.int64] | None = None,
+    indices: Indices | None = None,
+    offsets: Indices | None = None,
     base: int = 0,
 ) -> Segments:
     """Blocks that each lie in one piece.
@@ -169,13 +218,8 @@ def contiguous(
     if block_bytes < 1:
         raise InvalidArgument(f"block_bytes is {block_bytes}, it must be at least 1")
     if offsets is not None:
-        return Segments((Plane(region, base, 1, block_bytes),), np.asarray(offsets, _kind(offsets)))
+        return Segments((Plane(region, base, 1, block_bytes),), as_array(offsets))
     if indices is None:
         indices = np.arange(max(0, region.nbytes - base) // block_bytes, dtype=np.int64)
     plane = Plane(region, base, block_bytes, block_bytes)
-    return Segments((plane,), np.asarray(indices, _kind(indices)))
-
-
-def _kind(values: Sequence[int] | npt.NDArray[np.int64]) -> type[np.int64] | None:
-    # An empty list would become float64; everything else keeps its kind, to be checked.
-    return np.int64 if len(values) == 0 else None
+    return Segments((plane,), as_array(indices))

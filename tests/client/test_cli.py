@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from holdfast._context import Context
 from holdfast.cli import main
 from holdfast.cli.context_file import store_context
 from holdfast.cli.exit_codes import ExitCode
+from holdfast.cli.status import as_values
 from holdfast.cli.stored_file import HEAD_BYTES, StoredFile
 from holdfast.local_cluster.waiting import wait_for
 
@@ -108,11 +110,40 @@ def test_the_life_of_a_tenant(run: Run, tmp_path: Path) -> None:
     assert "cli-team" not in run("tenant", "list").stdout
 
 
+def test_no_key_is_made_that_has_no_place_to_go(run: Run, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "no" / "key")
+    run("tenant", "create", "unheard", "--key-file", nowhere, expect=ExitCode.NOT_FOUND)
+    assert "unheard" not in run("tenant", "list").stdout
+    key_file = tmp_path / "heard.key"
+    run("tenant", "create", "heard", "--key-file", str(key_file))
+    before = key_file.read_text()
+    run("tenant", "rotate-key", "heard", "--key-file", nowhere, expect=ExitCode.NOT_FOUND)
+    run(
+        "tenant",
+        "rotate-key",
+        "unheard",
+        "--key-file",
+        str(tmp_path / "x"),
+        expect=ExitCode.NOT_FOUND,
+    )
+    assert not (tmp_path / "x").exists()
+    assert key_file.read_text() == before
+    run("tenant", "delete", "heard", "--yes")
+
+
 def test_the_life_of_a_space(run: Run) -> None:
     run("space", "create", "cli-space", "--block-bytes", "4096", "--redundancy", "mirror:2")
     run("space", "create", "cli-space", "--block-bytes", "8192", expect=ExitCode.FAILED)
     assert "cli-space" in run("space", "list").stdout
     assert "mirror:2" in run("space", "describe", "cli-space").stdout
+    long = "facts of a model " * 20
+    run("space", "create", "cli-long", "--block-bytes", "4096", "--fingerprint", long)
+    assert long not in run("space", "list").stdout
+    assert long.strip() in run("space", "describe", "cli-long").stdout
+    listed = {one["name"]: one for one in json.loads(run("space", "list", "--json").stdout)}
+    assert listed["cli-long"]["fingerprint"] == long
+    assert listed["cli-space"]["block_bytes"] == 4096
+    run("space", "delete", "cli-long", "--yes")
     run("space", "delete", "cli-space", "--yes")
     run("space", "describe", "cli-space", expect=ExitCode.NOT_FOUND)
 
@@ -273,12 +304,41 @@ def test_a_drained_node_is_empty_and_can_be_removed(tmp_path: Path) -> None:
         node = json.loads(run("status", "--json").stdout)["nodes"][0]["id"]
         run("node", "remove", str(node), expect=ExitCode.FAILED)
         run("node", "drain", str(node))
-        found = json.loads(run("status", "--json", expect=ExitCode.UNHEALTHY).stdout)
+        found = json.loads(run("status", "--json").stdout)
+        assert found["healthy"] is True
         drained = next(one for one in found["nodes"] if one["id"] == node)
         assert (drained["groups"], drained["load"]["blocks"]) == (0, 0)
         run("node", "remove", str(node))
         run("kv", "get", "drained", "file", "-o", str(tmp_path / "copy"))
         assert (tmp_path / "copy").read_bytes() == content
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_dead_node_is_told_from_one_that_is_drained(tmp_path: Path) -> None:
+    with holdfast.local(data_nodes=3, arena_mib=32) as own:
+        run = runner(own, tmp_path / "context.toml")
+        (tmp_path / "file").write_bytes(os.urandom(1 << 20))
+        run("kv", "put", "dead", "file", str(tmp_path / "file"), "--block-bytes", "8192")
+
+        def nodes() -> list[dict[str, Any]]:
+            return list(as_values(own.admin.status())["nodes"])
+
+        def down() -> list[int]:
+            return [one["id"] for one in nodes() if one["state"] == "down"]
+
+        wait_for("heartbeats", lambda: all(one["load"]["blocks"] for one in nodes()), 60)
+        own.data_nodes[0].kill()
+        wait_for("the node to be marked down", lambda: bool(down()), 60)
+        node = str(down()[0])
+        refused = run("node", "remove", node, expect=ExitCode.FAILED).stderr
+        assert "are gone already, remove it with --force" in refused
+        drained = run("node", "drain", node, "--deadline", "1", expect=ExitCode.UNAVAILABLE)
+        for said in (drained.stdout, drained.stderr):
+            assert f"node {node} itself does not answer" in said
+        assert json.loads(run("status", "--json", expect=ExitCode.UNHEALTHY).stdout)["nodes"]
+        run("node", "remove", node, "--force")
+        run("status")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -41,7 +41,7 @@ def test_paragraphs_break_where_the_terminal_ends(monkeypatch: pytest.MonkeyPatc
 
 
 def test_arenas_larger_than_memory_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_layout, "available_bytes", lambda: 1000 << 20)
+    monkeypatch.setattr(local_layout, "room_for_memory", lambda: 1000 << 20)
     check_arenas(holdfast.LocalLayout(data_nodes=2, arena_mib=496))
     with pytest.raises(holdfast.InvalidArgument, match=r"1000 MiB are.*--arena-mib 496 or less"):
         check_arenas(holdfast.LocalLayout(data_nodes=2, arena_mib=512))

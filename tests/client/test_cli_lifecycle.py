@@ -148,6 +148,25 @@ def test_a_drain_names_the_nodes_that_it_waits_for() -> None:
         left_on(nodes, 4)
 
 
+def test_a_drain_of_a_node_that_is_silent_itself_says_so_and_what_to_do() -> None:
+    silent = pb.NodeInfo(id=4, state=pb.NODE_STATE_DRAINING, groups=100)
+    up = pb.NodeInfo(id=1, state=pb.NODE_STATE_UP, load=pb.NodeLoad())
+    down = pb.NodeInfo(id=2, state=pb.NODE_STATE_DOWN, groups_to_move=4)
+    said = waits_for([silent, up], 4)
+    assert said.startswith(", node 4 itself does not answer (start it again, or ")
+    assert "`holdfast node remove 4 --force`" in said
+    both = waits_for([silent, up, down], 4)
+    assert both == f"{said}, waiting for node 2, down"
+    # A follower that answers while nobody leads has heard of no node.
+    assert waits_for([silent, pb.NodeInfo(id=1, state=pb.NODE_STATE_UP)], 4) == ""
+
+    silent.load.blocks = 1
+    silent.heartbeat_age_ms = 60_000
+    assert waits_for([silent, up], 4) == said
+    silent.heartbeat_age_ms = 400
+    assert waits_for([silent, up], 4) == ""
+
+
 # ------------------------------------------------------------------------ who is started again
 
 

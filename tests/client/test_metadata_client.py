@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 
 import grpc
@@ -12,12 +14,13 @@ import pytest
 
 import holdfast
 from holdfast._credentials import ClusterCredential, TenantCredential
-from holdfast._metadata import MetadataClient
+from holdfast._metadata import UNREACHED, MetadataClient
 from holdfast._metadata_methods import DESCRIBE_SPACE, OPEN_SPACE, STATUS, WATCH_MAP
 from holdfast.local_cluster.layout import free_ports
 from holdfast_kvstore.secret import ReplayCache, Secret, body_digest, verify
 from holdfast_proto import meta_pb2 as pb
 from tests.client.fake_members import Answer, FakeMember
+from tests.metanode.test_process_tls import make_certificate
 
 Make = Callable[[Answer], FakeMember]
 
@@ -188,6 +191,47 @@ def test_headers_of_a_tenant_and_of_an_operator(member: Make) -> None:
 
 def test_a_key_is_not_shown() -> None:
     assert "hunter2" not in repr(TenantCredential("team", "hunter2"))
+
+
+def test_a_member_that_speaks_tls_is_told_by_the_missing_authority(tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    pair = ((tmp_path / "tls.key").read_bytes(), (tmp_path / "tls.pem").read_bytes())
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    server.start()
+    client = client_of(f"127.0.0.1:{port}")
+    try:
+        with pytest.raises(holdfast.Unavailable, match="if it speaks TLS, give --authority"):
+            describe(client, 1)
+    finally:
+        client.close()
+        server.stop(0).wait(5)
+
+
+def test_a_member_that_does_not_run_is_not_taken_for_one_with_tls() -> None:
+    client = client_of(f"127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(holdfast.Unavailable) as caught:
+        describe(client, 0.5)
+    assert "TLS" not in caught.value.message
+    assert caught.value.details["reason"] == UNREACHED
+    client.close()
+
+
+def test_a_member_that_answered_was_reached(member: Make) -> None:
+    def answer(name: str, body: bytes, context: grpc.ServicerContext) -> bytes:
+        raise holdfast.NotLeader(None)
+
+    client = client_of(member(answer).address)
+    with pytest.raises(holdfast.Unavailable) as caught:
+        describe(client, 0.3)
+    assert "reason" not in caught.value.details
+    client.close()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:7300", "dns:///host:7300", "host/x:7300"])
+def test_an_address_with_a_slash_is_refused_at_once(address: str) -> None:
+    with pytest.raises(holdfast.InvalidArgument, match="leave out http://"):
+        holdfast.connect(address, tenant="team", key="key")
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:", ":7300", "host:0", "host:65536", " , "])

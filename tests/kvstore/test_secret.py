@@ -120,6 +120,22 @@ def test_a_secret_that_is_not_there_is_named(reference: str, shown: str) -> None
         load_secret(reference, {"SHORT": "short"})
 
 
+@pytest.mark.parametrize(
+    ("reference", "shown"),
+    [
+        ("file:/does/not/exist", "file /does/not/exist of the tenant's key cannot be read"),
+        ("env:NONE", "environment variable NONE of the tenant's key is not set"),
+        ("env:SHORT", "env:SHORT: tenant's key has 5 bytes"),
+        ("plain", "the tenant's key is named as"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_called_what_the_caller_says(
+    reference: str, shown: str
+) -> None:
+    with pytest.raises(ConfigInvalid, match=shown):
+        load_secret(reference, {"SHORT": "short"}, what="tenant's key")
+
+
 def test_a_secret_given_as_text_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigInvalid) as caught:
         load_secret("my-own-secret-value")

@@ -208,6 +208,20 @@ def test_a_refused_removal_counts_as_status_does_and_names_the_option() -> None:
     assert "--force" in refused.message
 
 
+def test_a_refused_removal_advises_by_the_nodes_state() -> None:
+    rig = MachineRig(groups=32)
+    for _ in range(2):
+        set_state(rig, rig.join(), NodeState.UP)
+    rig.place()
+    remove = records.RemoveNode(node=1)
+    assert "drain it and wait until" in rig.refusal(remove_node=remove).message
+    set_state(rig, 1, NodeState.DOWN)
+    down = rig.refusal(remove_node=remove).message
+    assert down.startswith("node 1 is down")
+    assert "are gone already, remove it with --force" in down
+    assert "wait until it holds nothing" not in down
+
+
 def test_a_node_is_drained_only_when_another_one_serves() -> None:
     rig = MachineRig(groups=32)
     for _ in range(3):

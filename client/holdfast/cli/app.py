@@ -8,6 +8,7 @@ from holdfast._context import Context, default_path
 from holdfast.cli import bench, daemons, doctor, kv, member, node, space, status, tenant, up
 from holdfast.cli.exit_codes import HELP as EXIT_CODES
 from holdfast.cli.help_text import join_paragraphs
+from holdfast.cli.misplaced_option import GroupWithSharedOptions
 from holdfast.cli.options import (
     Address,
     Authority,
@@ -22,6 +23,7 @@ from holdfast.cli.reach import Reach
 
 app = typer.Typer(
     name="holdfast",
+    cls=GroupWithSharedOptions,
     help="A distributed storage cluster with a KV-cache tier for language model inference.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -43,7 +45,8 @@ def shared_options(
     show_version: ShowVersion = False,
 ) -> None:
     """Puts together how commands reach the cluster."""
-    known = Context.load(context_file or default_path())
+    path = context_file or default_path()
+    known = Context.load(path)
     context.obj = Reach(
         address=known.address if address is None else address,
         tenant=known.tenant if tenant is None else tenant,
@@ -52,6 +55,7 @@ def shared_options(
         authority=known.authority if authority is None else authority,
         deadline_s=deadline,
         context_path=context_file,
+        address_from=path if address is None else None,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from holdfast._admin import AdminClient
+from holdfast.cli.node_health import answers
 from holdfast.cli.output import out, say
 from holdfast.errors import DeadlineExceeded, FailedPrecondition, HoldfastError, NotFound
 from holdfast_proto import meta_pb2 as pb
@@ -97,12 +98,20 @@ def left_on(nodes: Sequence[pb.NodeInfo], node: int) -> int | None:
 
 
 def waits_for(nodes: Sequence[pb.NodeInfo], node: int) -> str:
-    """Which nodes keep moves from going on, as the end of a sentence; empty for none."""
+    """What keeps moves from going on, as the end of a sentence; empty for nothing."""
+    silent = ""
+    # While nobody leads, nobody has heard of any node: that says nothing of this one.
+    is_known = any(found.HasField("load") for found in nodes)
+    if is_known and any(found.id == node and not answers(found) for found in nodes):
+        silent = (
+            f", node {node} itself does not answer (start it again, or `holdfast node remove "
+            f"{node} --force` and lose what only it holds)"
+        )
     down = [
         str(found.id)
         for found in nodes
         if found.state == pb.NODE_STATE_DOWN and found.groups_to_move and found.id != node
     ]
     if not down:
-        return ""
-    return f", waiting for node{'s' if down[1:] else ''} {', '.join(down)}, down"
+        return silent
+    return f"{silent}, waiting for node{'s' if down[1:] else ''} {', '.join(down)}, down"

@@ -67,7 +67,9 @@ def remove(
         bool, typer.Option("--force", help="Also one that still holds blocks: they are lost.")
     ] = False,
 ) -> None:
-    """Take a drained or dead data node off the map.
+    """Take a data node off the map: one that is drained or out, or with `--force` a dead one.
+
+    A node that is down is refused without `--force`, as it may come back with its blocks.
 
     Example: [bold]holdfast node remove 3[/]
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +12,12 @@ import typer
 from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
 from holdfast._context import check_named
-from holdfast._credentials import load_api_key
 from holdfast._limits import Timeouts
 from holdfast._members import split_addresses
+from holdfast._metadata import UNREACHED
 from holdfast._session import Transport
 from holdfast._tls import Tls
-from holdfast.errors import ConfigInvalid
+from holdfast.errors import ConfigInvalid, Unavailable
 from holdfast_kvstore.secret import load_secret
 
 
@@ -31,6 +33,8 @@ class Reach:
     deadline_s: float
     context_path: Path | None
     """The context file, if it was named."""
+    address_from: Path | None = None
+    """The context file, if the address was read there."""
 
     def check_context(self) -> None:
         """Raises ConfigInvalid if the context file was named and does not exist. Not every command
@@ -38,29 +42,51 @@ class Reach:
         if self.context_path is not None:
             check_named(self.context_path)
 
-    def admin(self) -> AdminClient:
+    @contextmanager
+    def admin(self) -> Iterator[AdminClient]:
         """Operators' calls. Raises ConfigInvalid when address or secret are not known."""
         self.check_context()
         self._need("address", self.address)
         self._need("secret", self.secret)
-        return AdminClient(
-            split_addresses(self.address), load_secret(self.secret), self.deadline_s, self._tls
-        )
+        secret = load_secret(self.secret, what="cluster's secret")
+        addresses = split_addresses(self.address)
+        with (
+            self._naming_context_file(),
+            AdminClient(addresses, secret, self.deadline_s, self._tls) as admin,
+        ):
+            yield admin
 
-    def cluster(self, transport: Transport = "auto") -> Cluster:
+    @contextmanager
+    def cluster(self, transport: Transport = "auto") -> Iterator[Cluster]:
         """A tenant's cluster object. Raises ConfigInvalid when something is not known."""
         self.check_context()
         self._need("address", self.address)
         self._need("tenant", self.tenant)
         self._need("key", self.key)
-        return connect(
+        opened = connect(
             self.address,
             tenant=self.tenant,
-            key=load_api_key(self.key),  # by reference only: command lines are seen by others
+            key=_load_key(self.key),
             transport=transport,
             tls=self._tls,
             timeouts=Timeouts(metadata_s=self.deadline_s),
         )
+        with self._naming_context_file(), opened as cluster:
+            yield cluster
+
+    @contextmanager
+    def _naming_context_file(self) -> Iterator[None]:
+        """An address that nobody typed is told where it came from, if nobody answers there."""
+        try:
+            yield
+        except Unavailable as error:
+            if self.address_from is None or error.details.get("reason") != UNREACHED:
+                raise
+            raise Unavailable(
+                f"{error.message}; the address comes from context file {self.address_from}: is "
+                "`holdfast up` still running?",
+                **error.details,
+            ) from error
 
     @property
     def _tls(self) -> Tls | None:
@@ -72,6 +98,12 @@ class Reach:
                 f"{what} is not known: give --{what} before the command, set "
                 f"HOLDFAST_{what.upper()}, or start a cluster here with `holdfast up`"
             )
+
+
+def _load_key(reference: str) -> str:
+    """The tenant's API key; by reference only, as command lines are seen by others."""
+    # Bytes that are no ASCII become characters that the check of the key names.
+    return load_secret(reference, what="tenant's key").reveal().decode("latin-1")
 
 
 def reach_of(context: typer.Context) -> Reach:

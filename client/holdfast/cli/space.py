@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from holdfast._cluster import describe_space, list_space_infos
-from holdfast.cli.output import human_bytes, say, table
+from holdfast.cli.output import human_bytes, print_json, say, table
 from holdfast.cli.reach import reach_of
 from holdfast.cli.tenant import moment
 from holdfast_proto import meta_pb2 as pb
 
 app = typer.Typer(help="Spaces: KV namespaces of a tenant.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The space's name.")]
+_DIGEST_FIRST = re.compile(r"sha256:[0-9a-f]{64}(?![0-9a-f])")
+"""How the fingerprints of our engines begin."""
+_DIGEST_SHOWN = len("sha256:") + 12
+_TEXT_SHOWN = 24
 
 
 @app.command("create")
@@ -50,10 +55,21 @@ def create(
 
 
 @app.command("list")
-def list_spaces(context: typer.Context) -> None:
-    """List the tenant's spaces."""
+def list_spaces(
+    context: typer.Context,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document, with whole fingerprints.")
+    ] = False,
+) -> None:
+    """List the tenant's spaces; of a long fingerprint only the beginning.
+
+    Example: [bold]holdfast space list[/]
+    """
     with reach_of(context).cluster() as cluster:
         infos = list_space_infos(cluster)
+    if as_json:
+        print_json([_values(info) for info in infos])
+        return
     columns = ("space", "number", "block", "redundancy", "ttl", "priority", "fingerprint")
     table(columns, [_cells(info) for info in infos])
 
@@ -100,5 +116,28 @@ def _cells(info: pb.SpaceInfo) -> tuple[object, ...]:
         info.redundancy,
         f"{info.ttl_s} s" if info.ttl_s else "-",
         info.priority,
-        info.fingerprint or "-",
+        short_fingerprint(info.fingerprint) or "-",
     )
+
+
+def _values(info: pb.SpaceInfo) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "tenant": info.tenant,
+        "tenant_number": info.tenant_number,
+        "number": info.number,
+        "block_bytes": info.block_bytes,
+        "redundancy": info.redundancy,
+        "ttl_s": info.ttl_s,
+        "priority": info.priority,
+        "fingerprint": info.fingerprint,
+        "generation": info.generation,
+        "created_at_ms": info.created_at_ms,
+    }
+
+
+def short_fingerprint(text: str) -> str:
+    """Enough to tell fingerprints apart in a column; `space describe` shows the whole."""
+    if _DIGEST_FIRST.match(text):
+        return text[:_DIGEST_SHOWN]
+    return text if len(text) <= _TEXT_SHOWN else f"{text[:_TEXT_SHOWN]}..."

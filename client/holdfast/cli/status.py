@@ -12,6 +12,7 @@ from rich.live import Live
 
 from holdfast._admin import AdminClient
 from holdfast.cli.exit_codes import ExitCode
+from holdfast.cli.node_health import answers
 from holdfast.cli.output import human_bytes, out, percent, print_json, rich_table, say, table
 from holdfast.cli.reach import reach_of
 from holdfast.errors import HoldfastError
@@ -44,7 +45,8 @@ def status(
 ) -> None:
     """Show members, leader, data nodes, capacity and hit rate.
 
-    Exit status 6 if there is no leader, a member is unreachable or a data node is not up.
+    Exit status 6 if there is no leader, a member is unreachable or a data node is down, out or
+    silent. One that is being drained and answers is as it should be.
 
     Examples: [bold]holdfast status --watch[/], [bold]holdfast status --json | jq .nodes[/]
     """
@@ -72,11 +74,11 @@ def _looked_at_twice(admin: AdminClient) -> pb.StatusReply:
 
 
 def is_healthy(found: pb.StatusReply) -> bool:
-    """Whether there is a leader, every member is reachable and every data node up."""
+    """Whether there is a leader, every member is reachable and every data node answers."""
     return (
         found.leader_id != 0
         and all(member.reachable for member in found.members)
-        and all(node.state == pb.NODE_STATE_UP for node in found.nodes)
+        and all(answers(node) for node in found.nodes)
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,7 @@ import typer
 
 from holdfast.cli.output import err, human_bytes, say, table
 from holdfast.cli.reach import reach_of
+from holdfast.errors import InvalidArgument
 from holdfast.local_cluster.directory import write_private
 from holdfast_proto import meta_pb2 as pb
 
@@ -34,9 +37,8 @@ def create(
 
     Example: [bold]holdfast tenant create team-a --limit-mib 65536 --key-file team-a.key[/]
     """
-    with reach_of(context).admin() as admin:
-        reply = admin.create_tenant(name, limit_mib << 20)
-    _hand_over(reply, key_file)
+    with reach_of(context).admin() as admin, _place_for_key(key_file):
+        _hand_over(admin.create_tenant(name, limit_mib << 20), key_file)
 
 
 @app.command("rotate-key")
@@ -45,7 +47,12 @@ def rotate_key(
     name: Name,
     key_file: KeyFile = None,
     revoke_old: Annotated[
-        bool, typer.Option("--revoke-old", help="Do not make a key: end all but the newest.")
+        bool,
+        typer.Option(
+            "--revoke-old",
+            help="Do not make a key: end all but the newest. A step of its own, not to be given "
+            "with --key-file.",
+        ),
     ] = False,
 ) -> None:
     """Make a second API key; the old one works until `--revoke-old`.
@@ -53,13 +60,19 @@ def rotate_key(
     Example: [bold]holdfast tenant rotate-key team-a --key-file new.key[/], hand it out, then
     [bold]holdfast tenant rotate-key team-a --revoke-old[/]
     """
+    if revoke_old and key_file is not None:
+        raise InvalidArgument(
+            f"--revoke-old makes no key, so that there is none for {key_file}: first run `holdfast "
+            f"tenant rotate-key {name} --key-file {key_file}` and hand the key out, then `holdfast "
+            f"tenant rotate-key {name} --revoke-old`"
+        )
     with reach_of(context).admin() as admin:
         if revoke_old:
             admin.revoke_old_keys(name)
             say(f"only the newest key of {name} is valid now")
             return
-        reply = admin.rotate_key(name)
-    _hand_over(reply, key_file)
+        with _place_for_key(key_file):
+            _hand_over(admin.rotate_key(name), key_file)
 
 
 @app.command("list")
@@ -100,10 +113,30 @@ def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+@contextmanager
+def _place_for_key(key_file: Path | None) -> Iterator[None]:
+    """The file is tried before a key is made: nobody could ever read one that found no place."""
+    is_new = key_file is not None and not key_file.exists()
+    if key_file is not None:
+        with key_file.open("ab"):
+            pass
+    try:
+        yield
+    except BaseException:
+        if key_file is not None and is_new:
+            key_file.unlink(missing_ok=True)
+        raise
+
+
 def _hand_over(reply: pb.CreateTenantReply, key_file: Path | None) -> None:
     if key_file is None:
         err.print(f"API key of tenant {reply.tenant.name}, shown this once:")
         print(reply.api_key)
         return
-    write_private(key_file, reply.api_key)
+    try:
+        write_private(key_file, reply.api_key)
+    except OSError:
+        err.print(f"API key of tenant {reply.tenant.name}, shown this once:")
+        print(reply.api_key)
+        raise
     say(f"API key of tenant {reply.tenant.name} is in {key_file}")

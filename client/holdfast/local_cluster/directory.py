@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,6 +18,9 @@ from holdfast.local_cluster.layout import LocalLayout, free_ports
 FORM_VERSION = 1
 SOCKET_PATH_BYTES_MAX = 100
 SECRET_BYTES = 32
+_PREFIX = "holdfast-"
+_TEMPORARY = "temporary"
+"""Lies in temporary folders, from when they are locked: not locked any more, their maker died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,10 @@ class ClusterDirectory:
 
     def __init__(self, path: Path | None) -> None:
         self.temporary = path is None
-        self.path = Path(tempfile.mkdtemp(prefix="holdfast-")) if path is None else path.resolve()
+        if path is None:
+            _sweep(Path(tempfile.gettempdir()))
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.path = path.resolve()
         self.path.mkdir(parents=True, exist_ok=True)
         self._socket_folder: Path | None = None
         self._lock = -1
@@ -53,15 +60,14 @@ class ClusterDirectory:
     def lock(self) -> None:
         """Keeps others from starting a cluster here until `remove`, or until this process ends.
         Raises FailedPrecondition while one runs."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        descriptor = _locked(self.path)
+        if descriptor is None:
             raise FailedPrecondition(
                 f"a cluster runs in {self.path} already: stop it first, or use another folder"
-            ) from None
+            )
         self._lock = descriptor
+        if self.temporary:
+            (self.path / _TEMPORARY).touch()
 
     def is_new(self) -> bool:
         """Whether no cluster was started here before."""
@@ -121,7 +127,7 @@ class ClusterDirectory:
         if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
             return path
         if self._socket_folder is None:
-            self._socket_folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+            self._socket_folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         return self._socket_folder / f"{name}.sock"
 
     def remove(self) -> None:
@@ -141,6 +147,30 @@ class ClusterDirectory:
         beside = self.path / "cluster.json.new"
         beside.write_text(json.dumps(form, indent=2) + "\n")
         beside.replace(self.path / "cluster.json")
+
+
+def _locked(folder: Path) -> int | None:
+    """The descriptor that holds the lock of a cluster's folder; None while another one does."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Deletes this user's temporary folders whose makers were killed: they hold secrets."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # it went meanwhile
+            own = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if not own or not (folder / _TEMPORARY).exists():
+                continue
+            descriptor = _locked(folder)
+            if descriptor is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
 
 
 def write_private(path: Path, text: str) -> None:

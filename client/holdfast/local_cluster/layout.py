@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.errors import InvalidArgument
 from holdfast_kvstore.policies import TIMES
+from holdfast_kvstore.spaces import check_name
 
 MEMBER_COUNTS = (1, 3, 5)
 DATA_NODES_MAX = 64
@@ -40,6 +41,7 @@ class LocalLayout:
     """Lets tests damage stored blocks."""
 
     def __post_init__(self) -> None:
+        check_name("tenant", self.tenant)
         if not 0 <= self.data_nodes <= DATA_NODES_MAX:
             raise InvalidArgument(
                 f"data_nodes is {self.data_nodes}, it must be 0 to {DATA_NODES_MAX}"

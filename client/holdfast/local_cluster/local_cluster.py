@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +73,7 @@ class LocalCluster:
         self._member_ports: tuple[int, ...] = ()
         self._key = ""
         self._admin: AdminClient | None = None
+        self._interruptible: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
     # ------------------------------------------------------------------------ how to reach it
 
@@ -136,13 +138,22 @@ class LocalCluster:
 
     # ------------------------------------------------------------------------ its life
 
-    def start(self, report: Callable[[str], None] | None = None) -> None:
-        """Starts every daemon and waits until all serve. report: is told each step.
+    def start(
+        self,
+        report: Callable[[str], None] | None = None,
+        interruptible: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        """Starts every daemon and waits until all serve.
+
+        report: is told each step; the first one once the folder is locked and known to fit.
+        interruptible: is entered around every wait, and may end it with an exception; between
+        them folders and processes are made, each of which must be known to be cleaned up.
 
         Raises Unavailable if a daemon ends, DeadlineExceeded after a minute; everything that
         was started is stopped then.
         """
         say = report or (lambda step: None)
+        self._interruptible = interruptible
         try:
             new = self._start_members(say)
             self._make_tenant(say)
@@ -172,10 +183,11 @@ class LocalCluster:
         say(f"starting {len(self.members)} metadata members")
         for daemon in self.members:
             daemon.start()
-        wait_for("election of a metadata leader", self._has_leader, START_DEADLINE_S)
-        found = self.admin.status()
-        if found.level < found.level_max:  # started here before by an older build
-            self.admin.raise_level(found.level_max)
+        with self._interruptible():
+            wait_for("election of a metadata leader", self._has_leader, START_DEADLINE_S)
+            found = self.admin.status()
+            if found.level < found.level_max:  # started here before by an older build
+                self.admin.raise_level(found.level_max)
         return new
 
     def _daemon(self, name: str, module: str, config: Path) -> DaemonProcess:
@@ -193,11 +205,12 @@ class LocalCluster:
             self._key = path.read_text().strip()
             return
         say(f"creating tenant {self.layout.tenant}")
-        try:
-            self._key = self.admin.create_tenant(self.layout.tenant).api_key
-        except AlreadyExists:
-            # The folder lost its key file: the cluster gives another key.
-            self._key = self.admin.rotate_key(self.layout.tenant).api_key
+        with self._interruptible():
+            try:
+                self._key = self.admin.create_tenant(self.layout.tenant).api_key
+            except AlreadyExists:
+                # The folder lost its key file: the cluster gives another key.
+                self._key = self.admin.rotate_key(self.layout.tenant).api_key
         write_private(path, self._key)
 
     def _start_data_nodes(self, say: Callable[[str], None], new: bool) -> None:
@@ -206,8 +219,11 @@ class LocalCluster:
             daemon.start()
             if new and daemon is not self.data_nodes[-1]:
                 # Ids are given in the order of joins: data-2 is to be node 2.
-                wait_for(f"join of {daemon.name}", partial(_has_joined, daemon), START_DEADLINE_S)
-        self.wait_for_nodes(len(self.data_nodes))
+                joined = partial(_has_joined, daemon)
+                with self._interruptible():
+                    wait_for(f"join of {daemon.name}", joined, START_DEADLINE_S)
+        with self._interruptible():
+            self.wait_for_nodes(len(self.data_nodes))
 
     def wait_for_nodes(self, count: int, deadline_s: float = START_DEADLINE_S) -> None:
         """Waits until `count` data nodes serve by the newest map and nothing moves to one that is

@@ -27,8 +27,7 @@ def apply(change: Change, operation: records.RemoveNode) -> records.Result:
     if not idle and not operation.force:
         raise FailedPrecondition(
             f"node {node.id} is {node.state.name.lower()} and still has {first} groups, copies of "
-            f"{owned - first} others and {left} to hand over: drain it and wait until it holds "
-            "nothing, or remove it with --force and lose what only it holds"
+            f"{owned - first} others and {left} to hand over: {_advice(node.state)}"
         )
     without = _without(before, node.id)
     if change.cluster().level >= _LEVEL_OF_HANDOVER:
@@ -36,6 +35,18 @@ def apply(change: Change, operation: records.RemoveNode) -> records.Result:
     after = settle(change, without)
     change.put_map(after)
     return records.Result(node=records.NodeResult(id=node.id, epoch=after.epoch))
+
+
+def _advice(state: NodeState) -> str:
+    if state is NodeState.DOWN:
+        return (
+            "if its process has ended, the blocks in its memory are gone already, remove it with "
+            "--force; if it is only stopped or cut off, bring it back, then drain it"
+        )
+    return (
+        "drain it and wait until it holds nothing, or remove it with --force and lose what only "
+        "it holds"
+    )
 
 
 def _hand_over(change: Change, after: ClusterMap, removed: int) -> None:

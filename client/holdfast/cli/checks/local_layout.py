@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from holdfast.cli.checks.memory import available_bytes
+from holdfast._memory_room import room_for_memory
 from holdfast.errors import InvalidArgument
 from holdfast.local_cluster import LocalLayout
 
@@ -15,8 +15,11 @@ _TOLD = (("data_nodes", "--data-nodes"), ("arena_mib", "--arena-mib"))
 
 def check_arenas(layout: LocalLayout) -> None:
     """Raises InvalidArgument if the arenas, which are touched at the start, do not fit now."""
-    available_mib = available_bytes() >> 20
-    if not available_mib or layout.data_nodes * layout.arena_mib <= available_mib:
+    room_bytes = room_for_memory()
+    if room_bytes is None:
+        return
+    available_mib = max(0, room_bytes) >> 20
+    if layout.data_nodes * layout.arena_mib <= available_mib:
         return
     most = available_mib // layout.data_nodes // 16 * 16
     advice = f"use --arena-mib {most} or less" if most else "free some"

@@ -6,6 +6,7 @@ import mmap
 import resource
 from pathlib import Path
 
+from holdfast._memory_room import meminfo
 from holdfast.cli.checks.finding import Finding, fine, note, problem
 from holdfast.cli.output import human_bytes
 from holdfast.errors import HoldfastError
@@ -17,14 +18,9 @@ _GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _HUGE = Path("/sys/kernel/mm/transparent_hugepage")
 
 
-def available_bytes() -> int:
-    """Memory that programs can still have; 0 where the kernel does not say."""
-    return _meminfo().get("MemAvailable", 0)
-
-
 def check_memory() -> list[Finding]:
     """Free memory, the limit of the control group, sealed memory."""
-    free = available_bytes()
+    free = meminfo().get("MemAvailable", 0)
     found = [
         fine("memory", f"{human_bytes(free)} free")
         if free >= FREE_BYTES_MIN
@@ -110,12 +106,6 @@ def check_huge_pages() -> list[Finding]:
 def _chosen(text: str) -> str:
     """The word in brackets of "always [madvise] never"."""
     return text.partition("[")[2].partition("]")[0]
-
-
-def _meminfo() -> dict[str, int]:
-    lines = _text(Path("/proc/meminfo")).splitlines()
-    pairs = [line.split(":", 1) for line in lines if ":" in line]
-    return {name: int(rest.split()[0]) << 10 for name, rest in pairs if rest.split()}
 
 
 def _text(path: Path) -> str:
