@@ -74,10 +74,13 @@ def last_state(bed: Bed) -> Iterator[Row]:
     fleet = bed.fleet
     model = fleet.model("conv", make_conv_model)
     asked = [Prompt(prompt(420, 1000)), Prompt(prompt(421, 640)), Prompt(prompt(422, 3000))]
+    other = [Prompt([*asked[0].tokens[: asked[0].hit_tokens], *prompt(423, 200)])]
     plain = fleet.changing(EngineSpec(model))
     computed, cached = _one_by_one(plain, asked), _one_by_one(plain, asked)
+    own = Counted(plain)
+    branched, own_hits = plain.generate(other), own.local_hits()
     spec = EngineSpec(model, fleet.kv())
-    first = fleet.start("states", spec)
+    first = fleet.changing(spec)
     before = _blocks_stored(bed)
     store = Verdict("vllm: a model with recurrent states stores")
     store.outputs(_one_by_one(first, asked), computed)
@@ -91,19 +94,13 @@ def last_state(bed: Bed) -> Iterator[Row]:
     load.outputs(_one_by_one(second, asked), cached)
     load.hits(counted.external_hits(), sum(each.hit_tokens for each in asked))
     yield load.row()
-    yield _branch(plain, second, asked[0])
-
-
-def _branch(plain: VllmEngine, engine: VllmEngine, asked: Prompt) -> Row:
-    """Another prompt goes on from a state that the first engine has left behind."""
-    verdict = Verdict("vllm: another prompt branches off at a stored state")
-    other = [Prompt([*asked.tokens[: asked.hit_tokens], *prompt(423, 200)])]
-    engine.reset()
-    counted, own = Counted(engine), Counted(plain)
-    verdict.outputs(engine.generate(other), plain.generate(other))
-    verdict.equal("hits of vLLM's own cache", own.local_hits(), asked.hit_tokens)
-    verdict.hits(counted.external_hits(), asked.hit_tokens)
-    return verdict.row()
+    branch = Verdict("vllm: another prompt branches off at a stored state")
+    second.reset()
+    counted = Counted(second)
+    branch.outputs(second.generate(other), branched)
+    branch.equal("hits of vLLM's own cache", own_hits, asked[0].hit_tokens)
+    branch.hits(counted.external_hits(), asked[0].hit_tokens)
+    yield branch.row()
 
 
 def _one_by_one(engine: VllmEngine, asked: Sequence[Prompt]) -> list[Output]:
