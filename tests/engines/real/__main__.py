@@ -25,7 +25,7 @@ from tests.engines.real.bed import ROOT, Bed
 from tests.engines.real.row import Case, Row
 
 LAYOUT = holdfast.LocalLayout(
-    data_nodes=3, arena_mib=256, heartbeat_interval_ms=200, down_after_ms=1500
+    data_nodes=3, arena_mib=768, heartbeat_interval_ms=200, down_after_ms=1500
 )
 LOG_LINES = 25
 
