@@ -21,6 +21,7 @@ from holdfast.local_cluster.daemon_process import DaemonProcess
 from holdfast.local_cluster.supervisor import EXIT_REMOVED, RESTARTS_MAX, Supervisor
 from holdfast.local_cluster.waiting import wait_for
 from holdfast_proto import meta_pb2 as pb
+from tests.client.command_process import run_command
 
 START_S = 60.0
 
@@ -36,16 +37,7 @@ class CommandLine:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Both outputs of a command that ends with `status`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "holdfast", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return run_command(self._environment, *arguments, status=status)
 
     def nodes(self) -> dict[int, dict[str, Any]]:
         """Data nodes by id, as `status` shows them."""

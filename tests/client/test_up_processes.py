@@ -16,6 +16,7 @@ import pytest
 
 from holdfast.cli.exit_codes import ExitCode
 from holdfast.local_cluster.waiting import wait_for
+from tests.client.command_process import run_command
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -47,16 +48,7 @@ class Machine:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Both outputs of a command that ends with `status`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "holdfast", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return run_command(self.environment, *arguments, status=status)
 
     def address(self) -> str:
         """Of the cluster that commands without options reach: it must be well."""

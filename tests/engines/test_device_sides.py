@@ -102,7 +102,7 @@ def test_blocks_that_are_let_go_are_not_stored_with_what_comes_next(
         engine.finish(request)
         engine.scheduler.let_go()
         for worker in engine.workers:
-            worker.side.begin(engine.scheduler.step({}, lambda name: []))
+            worker.side.begin(engine.scheduler.step({}, lambda name: [], {}))
             worker.memory[:] = 255
         assert engine.run("b", prompt(BLOCKS)) % HASH_TOKENS == 0
         assert engine.run("c", prompt(BLOCKS)) == BLOCKS * HASH_TOKENS

@@ -207,7 +207,7 @@ def test_an_engine_that_wants_its_blocks_back_gets_them_at_once(
         assert engine.pool.free == before and not engine.scheduler.busy
         # Whatever comes into those blocks now is not stored under the old keys.
         for worker in engine.workers:
-            worker.side.begin(engine.scheduler.step({}, lambda name: []))
+            worker.side.begin(engine.scheduler.step({}, lambda name: [], {}))
             worker.memory[:] = 255
         assert engine.run("b", prompt(6)) % HASH_TOKENS == 0
         assert engine.run("c", prompt(6)) == 6 * HASH_TOKENS

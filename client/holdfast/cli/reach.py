@@ -12,6 +12,7 @@ import typer
 from holdfast._admin import AdminClient
 from holdfast._cluster import Cluster, connect
 from holdfast._context import check_named
+from holdfast._credentials import load_api_key
 from holdfast._limits import Timeouts
 from holdfast._members import split_addresses
 from holdfast._metadata import UNREACHED
@@ -66,7 +67,7 @@ class Reach:
         opened = connect(
             self.address,
             tenant=self.tenant,
-            key=_load_key(self.key),
+            key=load_api_key(self.key),  # by reference only: command lines are seen by others
             transport=transport,
             tls=self._tls,
             timeouts=Timeouts(metadata_s=self.deadline_s),
@@ -98,12 +99,6 @@ class Reach:
                 f"{what} is not known: give --{what} before the command, set "
                 f"HOLDFAST_{what.upper()}, or start a cluster here with `holdfast up`"
             )
-
-
-def _load_key(reference: str) -> str:
-    """The tenant's API key; by reference only, as command lines are seen by others."""
-    # Bytes that are no ASCII become characters that the check of the key names.
-    return load_secret(reference, what="tenant's key").reveal().decode("latin-1")
 
 
 def reach_of(context: typer.Context) -> Reach:

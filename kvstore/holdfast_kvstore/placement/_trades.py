@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
+from math import factorial
 
 import numpy as np
 
@@ -43,14 +44,12 @@ def trade(table: Table) -> None:
     """Changes rows in pairs for as long as that makes fewer owners new; loads stay as they are."""
     if table.before is None or not _is_worth_it(table, table.before):
         return
-    ways = len(table.rows) * table.domains.node_count * table.domains.width
-    for _ in range(ROUNDS_MAX if ways * _orders(table.domains.width) <= OFFERS_MAX else 0):
+    width = table.domains.width
+    if len(table.rows) * table.domains.node_count * width * factorial(width) > OFFERS_MAX:
+        return
+    for _ in range(ROUNDS_MAX):
         if not _settle(table, _offers(table, table.before)):
             return
-
-
-def _orders(width: int) -> int:
-    return sum(1 for _ in permutations(range(width)))
 
 
 def _is_worth_it(table: Table, before: Int32Array) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +146,7 @@ class SchedulerSide:
         self,
         scheduled: Mapping[str, int],
         table_of: Callable[[str], BlockTable],
-        states: Mapping[str, Sequence[BoundaryState]] = MappingProxyType({}),
+        states: Mapping[str, Sequence[BoundaryState]],
     ) -> Step:
         """The orders of the step in which each request of `scheduled` gets so many tokens.
 
