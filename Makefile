@@ -53,7 +53,7 @@ test-native: install
 	@awk '/^test result: / { passed += $$4; failed += $$6 } \
 		END { printf "test result: ok. %d passed; %d failed\n", passed, failed }' build/cargo-test.log
 
-test-python: install
+test-python: install build/compiler.stamp
 	@echo "== Python tests"
 	@$(PYTHON) -m pytest -q
 
@@ -63,7 +63,7 @@ test-engines: engines  ## cases with the real engines (CASES= MINUTES=); writes 
 	@$(PYTHON) -m tests.engines.real $(if $(MINUTES),--minutes $(MINUTES)) $(CASES)
 
 .PHONY: check
-check: install  ## inner loop: fast tests only
+check: install build/compiler.stamp  ## inner loop: fast tests only
 	@cargo test $(NATIVE) --release --quiet -p holdfast-wire >build/cargo-check.log 2>&1 \
 		|| { cat build/cargo-check.log; exit 1; }
 	@$(PYTHON) -m pytest -q -m 'not process and not slow' --timeout 60
@@ -162,6 +162,12 @@ build/proto.stamp: build/venv.stamp $(proto_sources) proto/hatch_build.py
 
 build/install.stamp: build/venv.stamp build/native.stamp build/proto.stamp pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Tests run the GPU's kernel on the host, which takes a C++ compiler.
+build/compiler.stamp: ops/compiler.lock build/venv.stamp
+	@for name in c++ g++ clang++; do command -v $$name >/dev/null && exit 0; done; \
+		$(PIP) install --require-hashes -r ops/compiler.lock
 	@touch $@
 
 # An environment for each engine that has a lock: build/engines/NAME, made once.

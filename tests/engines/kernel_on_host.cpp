@@ -1,5 +1,5 @@
 // Runs paged_copy.cu on the host: its threads one after the other, words checked for alignment.
-#include <cstdint>
+#include <stdint.h>
 
 static bool misaligned;
 
@@ -10,8 +10,8 @@ struct Word {
     Word() = default;
     Word(const Word& other) { *this = other; }
     Word& operator=(const Word& other) {
-        const auto both = reinterpret_cast<std::uintptr_t>(this) |
-                          reinterpret_cast<std::uintptr_t>(&other);
+        const auto both = reinterpret_cast<uintptr_t>(this) |
+                          reinterpret_cast<uintptr_t>(&other);
         misaligned = misaligned || both % sizeof(Word) != 0;
         for (int i = 0; i < parts; ++i) part[i] = other.part[i];
         return *this;
