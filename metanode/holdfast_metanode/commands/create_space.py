@@ -18,13 +18,12 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     InvalidArgument, NotFound for the tenant, QuotaExceeded.
     """
     tenant = change.tenant_of_number(operation.tenant_number)
-    asked = Redundancy.parse(operation.redundancy) if operation.redundancy else None
     found = change.find_space(tenant.number, operation.name)
     if found is not None:
         SpaceSpec.decode(found.spec).check_matches(
             block_bytes=operation.block_bytes or None,
             fingerprint=operation.fingerprint,
-            redundancy=asked,
+            redundancy=Redundancy.parse(operation.redundancy) if operation.redundancy else None,
         )
         return records.Result(space=found)
     if tenant.spaces >= SPACES_PER_TENANT_MAX:
@@ -34,17 +33,7 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     counters = change.counters()
     counters.space_last += 1
     counters.spaces += 1
-    spec = SpaceSpec(
-        name=operation.name,
-        tenant=tenant.name,
-        tenant_number=tenant.number,
-        number=counters.space_last,
-        block_bytes=operation.block_bytes,
-        redundancy=asked or Redundancy(),
-        ttl_s=operation.ttl_s,
-        priority=operation.priority,
-        fingerprint=operation.fingerprint,
-    )
+    spec = spec_of(operation, tenant.name, counters.space_last)
     record = records.SpaceRecord(spec=spec.encode(), created_at_ms=change.now_ms)
     tenant.spaces += 1
     counters.view_version += 1
@@ -52,3 +41,18 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     change.put_tenant(tenant)
     change.put_space(tenant.number, spec.name, spec.number, record)
     return records.Result(space=record)
+
+
+def spec_of(operation: records.CreateSpace, tenant: str, number: int) -> SpaceSpec:
+    """What is asked for. tenant: its name. Raises InvalidArgument."""
+    return SpaceSpec(
+        name=operation.name,
+        tenant=tenant,
+        tenant_number=operation.tenant_number,
+        number=number,
+        block_bytes=operation.block_bytes,
+        redundancy=Redundancy.parse(operation.redundancy or "single"),
+        ttl_s=operation.ttl_s,
+        priority=operation.priority,
+        fingerprint=operation.fingerprint,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from holdfast_kvstore.errors import NotFound, Unauthenticated
 from holdfast_kvstore.spaces import Redundancy, SpaceSpec
 from holdfast_metanode import api_keys
+from holdfast_metanode.commands import create_space
 from holdfast_metanode.services.guard import TENANT_CALLER
 from holdfast_metanode.services.member_context import MemberContext
 from holdfast_metanode.state.view import StateView, space_info
@@ -81,29 +82,18 @@ class TenancyService(TenancyServicer):
 
     async def _create(self, request: meta.OpenSpaceRequest) -> records.SpaceRecord:
         tenant = await self._writer()
-        # What is not valid is refused before it is logged, copied and synced.
-        SpaceSpec(
-            name=request.name,
-            tenant=tenant.name,
+        operation = records.CreateSpace(
             tenant_number=tenant.number,
-            number=1,
+            name=request.name,
             block_bytes=request.block_bytes,
-            redundancy=Redundancy.parse(request.redundancy) if request.redundancy else Redundancy(),
+            redundancy=request.redundancy,
             ttl_s=request.ttl_s,
             priority=request.priority,
             fingerprint=request.fingerprint,
         )
-        command = records.Command(
-            create_space=records.CreateSpace(
-                tenant_number=tenant.number,
-                name=request.name,
-                block_bytes=request.block_bytes,
-                redundancy=request.redundancy,
-                ttl_s=request.ttl_s,
-                priority=request.priority,
-                fingerprint=request.fingerprint,
-            )
-        )
+        # What is not valid is refused before it is logged, copied and synced; any number will do.
+        create_space.spec_of(operation, tenant.name, number=1)
+        command = records.Command(create_space=operation)
         result = await self._member.gateway.propose(command, request.client_id, request.sequence)
         return result.space
 
