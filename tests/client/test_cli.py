@@ -276,7 +276,7 @@ def test_the_deadline_holds_for_commands_of_tenants(run: Run, command: tuple[str
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:
     for command in (
-        ("up",), ("metanode",), ("datanode",), ("status",), ("doctor",), ("tenant", "create"),
+        ("up",), ("metanode",), ("datanode",), ("status",), ("doctor",), ("completion",), ("tenant", "create"),
         ("space", "create"), ("node", "drain"), ("member", "transfer"), ("kv", "put"),
         ("kv", "get"), ("bench", "kv"),
     ):  # fmt: skip
@@ -341,9 +341,20 @@ def test_a_dead_node_is_told_from_one_that_is_drained(tmp_path: Path) -> None:
         run("status")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_for_shells(run: Run, shell: str) -> None:
-    assert "holdfast" in run("--show-completion", shell).stdout
+@pytest.mark.parametrize(
+    ("shell", "hook"), [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete --")]
+)
+def test_completion_for_shells(run: Run, shell: str, hook: str) -> None:
+    script = run("completion", shell).stdout
+    assert hook in script and "_HOLDFAST_COMPLETE" in script
+
+
+def test_bash_completes_commands() -> None:
+    words = {"COMP_WORDS": "holdfast ten", "COMP_CWORD": "1"}
+    environment = {**os.environ, **words, "_HOLDFAST_COMPLETE": "complete_bash"}
+    command = Path(sys.executable).with_name("holdfast")
+    completed = subprocess.run([command], env=environment, capture_output=True, text=True)
+    assert completed.stdout.split() == ["tenant"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,19 @@ from __future__ import annotations
 import typer
 
 from holdfast._context import Context, default_path
-from holdfast.cli import bench, daemons, doctor, kv, member, node, space, status, tenant, up
+from holdfast.cli import (
+    bench,
+    completion,
+    daemons,
+    doctor,
+    kv,
+    member,
+    node,
+    space,
+    status,
+    tenant,
+    up,
+)
 from holdfast.cli.exit_codes import HELP as EXIT_CODES
 from holdfast.cli.help_text import join_paragraphs
 from holdfast.cli.misplaced_option import GroupWithSharedOptions
@@ -64,6 +76,7 @@ app.command("metanode")(daemons.metanode)
 app.command("datanode")(daemons.datanode)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(space.app, name="space")
 app.add_typer(node.app, name="node")

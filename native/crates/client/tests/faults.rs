@@ -164,7 +164,7 @@ fn a_mirror_serves_when_its_first_copy_is_silent() {
         OperationKind::Put,
         &further,
         Some(&segments),
-        2_000,
+        20_000,
     );
     let statuses = finish(&put);
     assert_eq!(statuses, vec![KeyStatus::Stored; BLOCKS]);
@@ -172,7 +172,7 @@ fn a_mirror_serves_when_its_first_copy_is_silent() {
         put.result().expect("done").reasons["copy_lost"],
         BLOCKS as u64
     );
-    assert!(begin.elapsed() < Duration::from_millis(1500));
+    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

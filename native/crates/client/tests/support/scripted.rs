@@ -35,7 +35,7 @@ pub enum Behaviour {
     WrongNumber,
     /// Payload with one bit flipped.
     FlippedBit,
-    /// Half of a get's payload, then nothing until it is told to go on.
+    /// Half of a get's payload, then nothing until it is told to go on; greets nobody meanwhile.
     StallMidGet,
     /// Half of a get's payload, then the rest in small pieces until it is told to go on.
     TrickleMidGet,
@@ -172,6 +172,11 @@ impl Script {
             let behaviour = self.behaviour();
             match behaviour {
                 Behaviour::Silent => {
+                    self.stay(behaviour);
+                    continue;
+                }
+                // A process that stands still greets nobody either.
+                Behaviour::StallMidGet if header.kind == Kind::Hello => {
                     self.stay(behaviour);
                     continue;
                 }
