@@ -276,7 +276,8 @@ def test_the_deadline_holds_for_commands_of_tenants(run: Run, command: tuple[str
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:
     for command in (
-        ("up",), ("metanode",), ("datanode",), ("status",), ("doctor",), ("completion",), ("tenant", "create"),
+        ("up",), ("metanode",), ("datanode",), ("status",), ("doctor",), ("completion",),
+        ("tenant", "create"),
         ("space", "create"), ("node", "drain"), ("member", "transfer"), ("kv", "put"),
         ("kv", "get"), ("bench", "kv"),
     ):  # fmt: skip
