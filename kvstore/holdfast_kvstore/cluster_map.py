@@ -113,8 +113,9 @@ class ClusterMap:
     """One epoch of the cluster's layout. Raises InvalidArgument if its parts do not fit together.
 
     Rows of `owners` and `previous` belong to groups; a group's first owner keeps the blocks of
-    `single` spaces, its first n owners those of `mirror:n`. `previous` names nodes that may still
-    hold blocks which their owners lack; it is asked before a block counts as missing.
+    `single` spaces, its first n owners those of `mirror:n`, and each of its first k + m owners one
+    chunk of those of `ec:k+m`. `previous` names nodes that may still hold blocks which their owners
+    lack; it is asked before a block counts as missing.
     """
 
     cluster_id: bytes
@@ -157,10 +158,10 @@ class ClusterMap:
                 "[group_count, width]"
             )
         groups, width = self.owners.shape
-        if not 1 <= groups <= LIMITS.groups_max or not 1 <= width <= LIMITS.copies_max:
+        if not 1 <= groups <= LIMITS.groups_max or not 1 <= width <= LIMITS.owners_max:
             raise InvalidArgument(
                 f"{groups} groups of width {width}: 1 to {LIMITS.groups_max} groups of width 1 "
-                f"to {LIMITS.copies_max} are possible"
+                f"to {LIMITS.owners_max} are possible"
             )
         for name, table in (("owners", self.owners), ("previous", self.previous)):
             if table.min() < HOLE or table.max() >= len(self.nodes):

@@ -151,7 +151,7 @@ def _read_header(data: bytes) -> dict[str, Any]:
     if any(type(key) is not bytes for key in header["ticket_keys"]):
         raise Corrupt("cluster map's header has no valid ticket_keys")
     groups, width, moving = header["group_count"], header["width"], header["moving"]
-    if not (1 <= groups <= LIMITS.groups_max and 1 <= width <= LIMITS.copies_max):
+    if not (1 <= groups <= LIMITS.groups_max and 1 <= width <= LIMITS.owners_max):
         raise Corrupt(f"cluster map has {groups} groups of width {width}")
     if not 0 <= moving <= groups or header["slot_bytes"] != _SLOT.itemsize:
         raise Corrupt("cluster map's tables have an unknown form")

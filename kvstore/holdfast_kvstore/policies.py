@@ -20,13 +20,21 @@ class Limits:
     deadline_ms_max: int = 600_000
     """Longest time that a request may state, milliseconds (`wire`)."""
     block_bytes_max: int = 16 << 20
-    """Bytes of one block: at most one extent of the default size."""
+    """Bytes of what a node stores of one block: at most one extent of the default size."""
+    cut_block_bytes_max: int = 256 << 20
+    """Bytes of one block that is cut into shards."""
     keys_per_batch_max: int = 65_536
     """Keys in one call of the client library, over all nodes."""
     key_bytes_max: int = 4_096
     """Bytes of one opaque key."""
     copies_max: int = 3
-    """Whole copies of a block; also the most owners that a group has."""
+    """Whole copies of a block."""
+    data_shards_max: int = 32
+    """Data shards into which a block is cut."""
+    parity_shards_max: int = 8
+    """Parity shards of a block."""
+    owners_max: int = 40
+    """Owners of a group: width of the cluster map's rows."""
     groups_max: int = 1 << 20
     """Placement groups of one cluster."""
     groups_per_node_planned: int = 100

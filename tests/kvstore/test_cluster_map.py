@@ -77,7 +77,7 @@ def test_a_map_never_changes() -> None:
         ({"nodes": NODES[:2]}, "outside of 0 to 1"),
         ({"owners": np.zeros((4, 3))}, "must both be"),
         ({"owners": np.zeros(4), "previous": np.zeros(4)}, "must both be"),
-        ({"owners": np.zeros((4, 4)), "previous": np.zeros((4, 4))}, "width 4"),
+        ({"owners": np.zeros((4, 41)), "previous": np.zeros((4, 41))}, "width 41"),
         ({"owners": np.zeros((0, 2)), "previous": np.zeros((0, 2))}, "0 groups"),
         ({"owners": np.full((4, 2), -2)}, "owners names a node outside"),
         ({"ticket_keys": (b"short",)}, "32 bytes"),

@@ -57,7 +57,7 @@ def maps(draw: st.DrawFn) -> ClusterMap:
         )
         for node_id in sorted(ids)
     )
-    groups, width = draw(st.integers(1, 40)), draw(st.integers(1, 3))
+    groups, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     owners, previous = (random.integers(-1, len(nodes), (groups, width)) for _ in range(2))
     previous[random.random(groups) < 0.7] = HOLE

@@ -15,6 +15,7 @@ import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE, Int32Array, Node
 from holdfast_kvstore.errors import InvalidArgument
+from holdfast_kvstore.placement._behind import Behind
 from holdfast_kvstore.placement._chains import Moves
 from holdfast_kvstore.placement._domains import Domains, Int64Array
 from holdfast_kvstore.placement._holes import drop_invalid, fill_holes
@@ -25,6 +26,7 @@ from holdfast_kvstore.placement._sets import balance_sets
 from holdfast_kvstore.placement._shares import FloatArray, group_shares, whole_goals
 from holdfast_kvstore.placement._table import Table, place_loads
 from holdfast_kvstore.placement._trades import trade
+from holdfast_kvstore.placement._wide import widen
 from holdfast_kvstore.policies import LIMITS
 
 __all__ = ["imbalance", "loads", "movement", "place", "shares", "split"]
@@ -41,21 +43,34 @@ def place(
     """
     _check(nodes, group_count, width, current)
     owners = np.full((group_count, width), HOLE, dtype=np.int32)
-    domains = Domains.of(nodes, width)
+    domains = Domains.of(nodes, min(width, LIMITS.copies_max))
     if domains.node_count == 0:
         return owners
-    before = None if current is None else _kept(domains, nodes, current)
+    wide = Domains.of(nodes, width)
+    before = None if current is None else _kept(wide, nodes, current)
+    behind = None if before is None else Behind(wide, before, domains.width)
+    rows = _place_copies(domains, group_count, before, behind)
+    if wide.width > domains.width:
+        rows = widen(wide, rows, before)
+    owners[:, : wide.width] = wide.slots[rows]
+    return owners
+
+
+def _place_copies(
+    domains: Domains, group_count: int, table_before: Int32Array | None, behind: Behind | None
+) -> Int32Array:
+    """The first places, whose order and every prefix mean something: whole copies lie there."""
+    before = None if table_before is None else table_before[:, : domains.width]
     rows = draw(domains, group_count) if before is None else before.copy()
     drop_invalid(domains, rows)
     loads_now = np.cumsum(place_loads(domains, rows), axis=0)
     goals = whole_goals(domains, group_shares(domains, group_count), loads_now)
-    table = Table(domains, rows, before, goals)
+    table = Table(domains, rows, before, goals, behind)
     fill_holes(table)
     _balance(table)
     balance_order(table)
     trade(table)
-    owners[:, : domains.width] = domains.slots[table.rows]
-    return owners
+    return table.rows
 
 
 def _balance(table: Table) -> None:
@@ -72,10 +87,10 @@ def _balance(table: Table) -> None:
 
 
 def _check(nodes: Sequence[Node], group_count: int, width: int, current: Int32Array | None) -> None:
-    if not 1 <= group_count <= LIMITS.groups_max or not 1 <= width <= LIMITS.copies_max:
+    if not 1 <= group_count <= LIMITS.groups_max or not 1 <= width <= LIMITS.owners_max:
         raise InvalidArgument(
             f"{group_count} groups of width {width}: 1 to {LIMITS.groups_max} groups of width 1 "
-            f"to {LIMITS.copies_max} are possible"
+            f"to {LIMITS.owners_max} are possible"
         )
     if len({node.id for node in nodes}) != len(nodes):
         raise InvalidArgument("two nodes have the same id")

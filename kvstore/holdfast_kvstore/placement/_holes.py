@@ -19,6 +19,7 @@ from holdfast_kvstore.placement._table import Table
 REORDERED_MAX = 5_000
 """Holes for which other places are tried; where more owners left, each hole is filled in place."""
 _SET_WEIGHT = 100
+_DRIVEN_OUT_WEIGHT = 3
 
 
 def drop_invalid(domains: Domains, rows: Int32Array) -> None:
@@ -49,6 +50,7 @@ def _best_row(table: Table, group: int, hole: int, reorder: bool) -> Int32Array 
     row = table.rows[group]
     spare = table.spare
     preference = scores(table.domains, np.array(group), np.arange(table.domains.node_count))
+    avoided = table.behind.drives_out(group) if table.behind is not None else None
     best: tuple[float, float] | None = None
     found = None
     for order in _orders(len(row), reorder):
@@ -60,6 +62,8 @@ def _best_row(table: Table, group: int, hole: int, reorder: bool) -> Int32Array 
         if not len(free):
             continue
         cost = _cost(spare, row, moved, place, free)
+        if avoided is not None:
+            cost += _DRIVEN_OUT_WEIGHT * avoided[free]
         cheapest = free[cost == cost.min()]
         chosen = int(cheapest[preference[cheapest].argmin()])
         rank = (float(cost.min()), float(preference[chosen]))

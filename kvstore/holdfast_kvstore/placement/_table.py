@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE, Int32Array
+from holdfast_kvstore.placement._behind import Behind
 from holdfast_kvstore.placement._domains import BoolArray, Domains, Int64Array
 
 SLACK = 0.02
@@ -15,7 +16,12 @@ class Table:
     """Rows of node indices with running loads and goals. Rows change only through its methods."""
 
     def __init__(
-        self, domains: Domains, rows: Int32Array, before: Int32Array | None, goals: Int64Array
+        self,
+        domains: Domains,
+        rows: Int32Array,
+        before: Int32Array | None,
+        goals: Int64Array,
+        behind: Behind | None = None,
     ) -> None:
         self.domains = domains
         self.rows = rows
@@ -23,6 +29,8 @@ class Table:
         """The rows as they were, to see what costs no further movement; None: all is new."""
         self.goals = goals
         """int64[width, nodes]: groups that each node should have among the first w + 1 owners."""
+        self.behind = behind
+        """What stands behind these places in wider rows; None: nothing."""
         self.place_loads = place_loads(domains, rows)
 
     @property
