@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
-from holdfast_kvstore.spaces import Redundancy
+from holdfast_kvstore.redundancy import Redundancy
 from holdfast_proto.meta_pb2 import SpaceInfo
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from holdfast_datanode.succession import predecessor
 from holdfast_kvstore.cluster_map import HOLE, ClusterMap, Node, NodeState
+from holdfast_kvstore.policies import LIMITS
 
 
 def bitmap(groups: npt.NDArray[np.bool_]) -> bytes:
@@ -21,8 +24,11 @@ class Source:
 
     peer: int
     """Id of the previous owner."""
-    place: int
+    place: int = 0
     """0: this node is those groups' first owner. It keeps blocks of more copies than its place."""
+    owners: int = 0
+    """Of blocks that are cut, with so many owners: the peer left the row to this node. 0: of whole
+    blocks."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,13 @@ class Duties:
     """How many groups it owns first; operators call these its groups."""
 
 
-def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
-    """What `map_` asks of the node `node_id` where no space has more copies than `copies_max`.
+def duties_of(
+    node_id: int, map_: ClusterMap, owners_max: int, cut_owners: Collection[int] = ()
+) -> Duties:
+    """What `map_` asks of the node `node_id` where no space has more owners than `owners_max`.
 
-    What an owner holds beyond that place is asked for by nobody, and not told of deletions.
+    `cut_owners`: how many owners the spaces have whose blocks are cut. What an owner holds beyond
+    the places of all spaces is asked for by nobody, and not told of deletions.
     A node that is out keeps what it has: it may be back soon, and what it then owns is not
     fetched again. One that drains keeps a group until it is no longer named as its previous owner.
     """
@@ -59,10 +68,10 @@ def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
         return Duties(map_.epoch, map_.group_count, owned=nothing, kept=None)
     mine = map_.owners == slot
     owned = mine.any(axis=1)
-    kept = mine[:, :copies_max].any(axis=1) | (map_.previous == slot).any(axis=1)
+    kept = mine[:, :owners_max].any(axis=1) | (map_.previous == slot).any(axis=1)
     is_out = map_.nodes[slot].state is NodeState.OUT
     pending = np.flatnonzero(owned & (map_.previous != HOLE).any(axis=1)).tolist()
-    moves = _moves(map_, slot, pending, mine.argmax(axis=1))
+    moves = _moves(map_, slot, pending, mine.argmax(axis=1), cut_owners)
     return Duties(
         epoch=map_.epoch,
         group_count=map_.group_count,
@@ -76,12 +85,24 @@ def duties_of(node_id: int, map_: ClusterMap, copies_max: int) -> Duties:
 
 
 def _moves(
-    map_: ClusterMap, slot: int, pending: list[int], places: npt.NDArray[np.int64]
+    map_: ClusterMap,
+    slot: int,
+    pending: list[int],
+    places: npt.NDArray[np.int64],
+    cut_owners: Collection[int],
 ) -> dict[Source, frozenset[int]]:
     found: dict[Source, set[int]] = {}
     for group in pending:
-        for previous in map_.previous[group].tolist():
-            if previous not in (HOLE, slot):
-                source = Source(map_.nodes[previous].id, int(places[group]))
-                found.setdefault(source, set()).add(group)
+        place = int(places[group])
+        owners, previous = map_.owners[group].tolist(), map_.previous[group].tolist()
+        if place < LIMITS.copies_max:
+            for peer in previous:
+                if peer not in (HOLE, slot):
+                    found.setdefault(Source(map_.nodes[peer].id, place), set()).add(group)
+        for count in cut_owners:
+            if place < count:
+                peer = predecessor(slot, owners[:count], previous[:count])
+                if peer != HOLE:
+                    source = Source(map_.nodes[peer].id, owners=count)
+                    found.setdefault(source, set()).add(group)
     return {source: frozenset(groups) for source, groups in found.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 SpaceTerms = tuple[int, int, int, int, int]
-"""Of a space: tenant, block_bytes, ttl_s, priority, copies."""
+"""Of a space: tenant, bytes that a node stores of a block, ttl_s, priority, owners of a block."""
 
 
 class Serving(Protocol):

@@ -14,7 +14,7 @@ from holdfast_kvstore.cluster_map import ClusterMap
 from holdfast_kvstore.errors import InvalidArgument
 from holdfast_kvstore.map_codec import decode_map
 from holdfast_kvstore.policies import LIMITS
-from holdfast_kvstore.spaces import Redundancy
+from holdfast_kvstore.redundancy import Redundancy
 from holdfast_proto import meta_pb2
 
 _log = structlog.get_logger(__name__)
@@ -32,9 +32,10 @@ class View:
         self._applied = threading.Event()
         self._version = 0
         self._map: ClusterMap | None = None
-        self._copies_max = 0
+        self._places: tuple[int, frozenset[int]] | None = None
         self._duties: Duties | None = None
         self._spaces: dict[int, SpaceTerms] = {}
+        self._cut: frozenset[int] = frozenset()
         self._space_numbers: set[int] = set()
         self._space_number_max = 0
         self._limits: dict[int, int] = {}
@@ -65,6 +66,11 @@ class View:
         """Every space that exists, by number. The mapping is replaced, never changed."""
         return self._spaces
 
+    @property
+    def cut(self) -> frozenset[int]:
+        """Numbers of the spaces whose blocks are cut, so that no two owners hold the same."""
+        return self._cut
+
     def wait_applied(self, timeout_s: float) -> bool:
         """Waits for the first view; False when the time is over."""
         return self._applied.wait(timeout_s)
@@ -74,14 +80,16 @@ class View:
         with self._lock:
             if self._version and view.version <= self._version:
                 return
-            spaces = {info.number: _terms(info) for info in view.spaces}
-            duties = self._next_duties(view, spaces)
+            redundancies = {info.number: _redundancy(info) for info in view.spaces}
+            spaces = {i.number: _terms(i, redundancies[i.number]) for i in view.spaces}
+            duties = self._next_duties(view, redundancies)
             self._serving.set_ticket_keys([(k.key_id, k.public_key) for k in view.ticket_keys])
             if duties is not None and duties is not self._duties:
                 self._left_behind.drop_returning(duties)
             if duties is not None and duties.epoch != self.epoch:
                 self._serving.set_route(duties.epoch, duties.group_count, duties.owned)
             self._apply_spaces(spaces, view.space_last)
+            self._cut = frozenset(n for n, each in redundancies.items() if each and each.is_cut)
             self._apply_limits(view)
             self._duties = duties
             self._version = view.version
@@ -90,22 +98,23 @@ class View:
             listener()
 
     def _next_duties(
-        self, view: meta_pb2.NodeView, spaces: Mapping[int, SpaceTerms | None]
+        self, view: meta_pb2.NodeView, redundancies: Mapping[int, Redundancy | None]
     ) -> Duties | None:
+        places = _places(redundancies)
         if view.map and view.epoch > self.epoch:
             self._map = decode_map(view.map)
-        elif _copies_max(spaces) == self._copies_max:
+        elif places == self._places:
             return self._duties
         if self._map is None:
             return None
-        self._copies_max = _copies_max(spaces)
-        duties = duties_of(self._node, self._map, self._copies_max)
+        self._places = places
+        duties = duties_of(self._node, self._map, *places)
         _log.info(
             "map",
             epoch=duties.epoch,
             groups_in_all=duties.group_count,
             groups=duties.groups_first,
-            copies=sum(byte.bit_count() for byte in duties.owned) - duties.groups_first,
+            groups_behind=sum(byte.bit_count() for byte in duties.owned) - duties.groups_first,
             groups_to_take=len(duties.pending),
         )
         return duties
@@ -133,16 +142,26 @@ class View:
         self._limits = limits
 
 
-def _terms(info: meta_pb2.SpaceInfo) -> SpaceTerms | None:
+def _redundancy(info: meta_pb2.SpaceInfo) -> Redundancy | None:
     try:
-        copies = Redundancy.parse(info.redundancy).copies
+        return Redundancy.parse(info.redundancy)
     except InvalidArgument as error:
         # Of a newer version: served as the tickets say, but not taken over from other nodes.
         _log.warning("space of unknown redundancy", space=info.number, error=error.message)
         return None
-    return info.tenant_number, info.block_bytes, info.ttl_s, info.priority, copies
 
 
-def _copies_max(spaces: Mapping[int, SpaceTerms | None]) -> int:
-    copies = [terms[4] if terms is not None else LIMITS.copies_max for terms in spaces.values()]
-    return max(copies, default=1)
+def _terms(info: meta_pb2.SpaceInfo, redundancy: Redundancy | None) -> SpaceTerms | None:
+    if redundancy is None:
+        return None
+    stored_bytes = redundancy.chunk_bytes(info.block_bytes)
+    return info.tenant_number, stored_bytes, info.ttl_s, info.priority, redundancy.owners
+
+
+def _places(redundancies: Mapping[int, Redundancy | None]) -> tuple[int, frozenset[int]]:
+    """The most owners that a space has, and how many those have whose blocks are cut."""
+    known = {each for each in redundancies.values() if each is not None}
+    owners = [each.owners for each in known]
+    if None in redundancies.values():
+        owners.append(LIMITS.owners_max)
+    return max(owners, default=1), frozenset(each.owners for each in known if each.is_cut)

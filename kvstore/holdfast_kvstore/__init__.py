@@ -35,9 +35,10 @@ from holdfast_kvstore.errors import (
 )
 from holdfast_kvstore.map_codec import decode_map, encode_map
 from holdfast_kvstore.policies import LIMITS, TIMES, Limits, Times
+from holdfast_kvstore.redundancy import Redundancy
 from holdfast_kvstore.secret import ReplayCache, Secret, load_secret
 from holdfast_kvstore.segments import HasBytes, Plane, Segments, contiguous
-from holdfast_kvstore.spaces import Redundancy, SpaceSpec, check_name
+from holdfast_kvstore.spaces import SpaceSpec, check_name
 from holdfast_kvstore.tickets import Ticket, TicketKind
 
 __all__ = [

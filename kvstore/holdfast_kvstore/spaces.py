@@ -1,4 +1,4 @@
-"""Spaces: one KV namespace of one tenant, and how many copies its blocks have."""
+"""Spaces: one KV namespace of one tenant, and what its blocks are."""
 
 from __future__ import annotations
 
@@ -10,52 +10,13 @@ import msgpack
 
 from holdfast_kvstore.errors import Corrupt, InvalidArgument, SpaceMismatch, VersionSkew
 from holdfast_kvstore.policies import LIMITS
+from holdfast_kvstore.redundancy import SINGLE, Redundancy
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*\Z")
 _UINT32_MAX = 2**32 - 1
 _FORM_VERSION = 1
 STORAGE_CLASSES = ("cache",)
 """Storage classes of this version: `cache` blocks may be evicted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redundancy:
-    """How the blocks of a space survive the loss of a node.
-
-    `copies` whole copies lie on the first `copies` owners of each block's group. Parsed from
-    "single" or "mirror:N"; another scheme is one more prefix in `parse`.
-    """
-
-    copies: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.copies <= LIMITS.copies_max:
-            raise InvalidArgument(
-                f"redundancy has {self.copies} copies, 1 to {LIMITS.copies_max} are possible"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> Redundancy:
-        """Reads "single", "mirror:2" or "mirror:3"; raises InvalidArgument for anything else."""
-        scheme, _, parameter = text.partition(":")
-        if text == "single":
-            return cls(1)
-        if scheme == "mirror" and parameter.isascii() and parameter.isdigit():
-            copies = int(parameter[:4])
-            if copies >= 2:
-                return cls(copies)
-        raise InvalidArgument(
-            f'redundancy {text!r} is not known: use "single" or "mirror:2" to '
-            f'"mirror:{LIMITS.copies_max}"'
-        )
-
-    @property
-    def nodes_needed(self) -> int:
-        """Owners of a group that hold something of each of its blocks."""
-        return self.copies
-
-    def __str__(self) -> str:
-        return "single" if self.copies == 1 else f"mirror:{self.copies}"
 
 
 def check_name(what: str, name: str) -> None:
@@ -89,8 +50,8 @@ class SpaceSpec:
     number: int
     """The space's number, given by Raft, never used again. 1 to 2**32 - 1."""
     block_bytes: int
-    """Bytes of every block. 1 to 16 MiB."""
-    redundancy: Redundancy = Redundancy()
+    """Bytes of every block. 1 to 16 MiB; up to 256 MiB where each chunk of it has no more."""
+    redundancy: Redundancy = SINGLE
     ttl_s: int = 0
     """Seconds after its write at which a block is dropped; 0: never. Up to 2**32 - 1."""
     priority: int = 0
@@ -106,7 +67,7 @@ class SpaceSpec:
         check_name("tenant", self.tenant)
         _check_range("tenant_number", self.tenant_number, 1, _UINT32_MAX, "(a number)")
         _check_range("space number", self.number, 1, _UINT32_MAX, "(a number)")
-        _check_range("block_bytes", self.block_bytes, 1, LIMITS.block_bytes_max, "bytes")
+        self._check_block_bytes()
         _check_range("ttl_s", self.ttl_s, 0, _UINT32_MAX, "seconds")
         _check_range("priority", self.priority, 0, 255, "(a level)")
         _check_range("generation", self.generation, 1, _UINT32_MAX, "(a count)")
@@ -116,6 +77,23 @@ class SpaceSpec:
             raise InvalidArgument(
                 f"storage_class {self.storage_class!r} is not known: use one of {STORAGE_CLASSES}"
             )
+
+    def _check_block_bytes(self) -> None:
+        if not self.redundancy.is_cut:
+            _check_range("block_bytes", self.block_bytes, 1, LIMITS.block_bytes_max, "bytes")
+            return
+        _check_range("block_bytes", self.block_bytes, 1, LIMITS.cut_block_bytes_max, "bytes")
+        if self.chunk_bytes > LIMITS.block_bytes_max:
+            raise InvalidArgument(
+                f"a block of {self.block_bytes} bytes is cut into chunks of {self.chunk_bytes} "
+                f"bytes by {self.redundancy}, {LIMITS.block_bytes_max} are possible: use more data "
+                "shards or smaller blocks"
+            )
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of what one owner stores of a block."""
+        return self.redundancy.chunk_bytes(self.block_bytes)
 
     def check_matches(
         self,

@@ -56,9 +56,11 @@ class Ticket:
     tenant: int = 0
     space: int = 0
     block_bytes: int = 0
+    """Of a space ticket: bytes of what a node stores of one block."""
     ttl_s: int = 0
     priority: int = 0
     copies: int = 0
+    """Of a space ticket: owners of each block."""
     node: int = 0
     """Of a node ticket: its holder's id."""
 

@@ -11,7 +11,7 @@ import structlog
 from holdfast_kvstore.errors import HoldfastError, NotLeader
 from holdfast_metanode.raft.channels import Channels, error_of
 from holdfast_metanode.services.member_context import MemberContext
-from holdfast_metanode.state.machine import LEVEL_MAX
+from holdfast_metanode.state.levels import LEVEL_MAX
 from holdfast_proto import meta_pb2 as meta
 from holdfast_proto.meta_pb2_grpc import RaftStub
 

@@ -6,7 +6,7 @@ import asyncio
 
 from holdfast_kvstore.errors import HoldfastError, from_wire
 from holdfast_metanode.clock import Clock
-from holdfast_metanode.commands import LEVEL_OF
+from holdfast_metanode.commands import level_of
 from holdfast_metanode.raft.host import RaftHost
 from holdfast_metanode.raft.requests import (
     LeaderTransfer,
@@ -45,9 +45,7 @@ class Gateway:
 
         Raises also what the operation itself was refused with.
         """
-        operation = command.WhichOneof("operation")
-        assert operation is not None, "a command has an operation"
-        command.version = LEVEL_OF[operation]
+        command.version = level_of(command)
         command.client_id = client_id
         command.sequence = sequence
         command.stamped_at_ms = self._clock.unix_ms()

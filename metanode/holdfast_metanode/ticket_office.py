@@ -26,16 +26,16 @@ class TicketOffice:
         return self._mint(cluster, TicketKind.TENANT, tenant=tenant_number)
 
     def for_space(self, cluster: records.ClusterRecord, spec: SpaceSpec) -> meta.Ticket:
-        """Binds one space."""
+        """Binds one space. Data nodes see what they store of it: chunks, each of one owner."""
         return self._mint(
             cluster,
             TicketKind.SPACE,
             tenant=spec.tenant_number,
             space=spec.number,
-            block_bytes=spec.block_bytes,
+            block_bytes=spec.chunk_bytes,
             ttl_s=spec.ttl_s,
             priority=spec.priority,
-            copies=spec.redundancy.copies,
+            copies=spec.redundancy.owners,
         )
 
     def for_node(self, cluster: records.ClusterRecord, node_id: int) -> meta.Ticket:

@@ -70,3 +70,24 @@ def test_an_owner_keeps_nothing_in_a_place_that_no_space_has_copies_for() -> Non
     assert owned_by_place(duties.owned, 3) == [{0}, {1, 2}]
     assert duties.kept is not None
     assert groups_in(duties.kept) == {0, 2}
+
+
+def test_chunks_are_taken_over_from_the_owner_that_left_the_row_only() -> None:
+    map_ = cluster_map([[2, 1, 3], [2, 3, 1], [1, 2, 3]], [[2, 4, 3], [2, 3, 0], [3, 2, 1]])
+    duties = duties_of(1, map_, 3, {3})
+    assert duties.pending == {0, 1, 2}
+    assert {s: groups for s, groups in duties.moves.items() if s.owners} == {
+        Source(4, owners=3): {0}
+    }
+
+
+def test_spaces_of_fewer_shards_have_other_predecessors() -> None:
+    map_ = cluster_map([[2, 1, 4, 3]], [[2, 3, 4, 1]])
+    duties = duties_of(1, map_, 4, {2, 4})
+    assert {s for s in duties.moves if s.owners} == {Source(3, owners=2)}
+
+
+def test_behind_the_places_of_whole_copies_only_chunks_are_taken_over() -> None:
+    duties = duties_of(1, cluster_map([[2, 3, 4, 1]], [[2, 3, 4, 0]]), 4, {4})
+    assert duties.pending == {0}
+    assert duties.moves == {}

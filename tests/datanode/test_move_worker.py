@@ -17,10 +17,14 @@ from holdfast_proto import meta_pb2
 from tests.datanode.maps import cluster_map
 from tests.datanode.native_twin import NodeTwin
 
-SINGLE, MIRROR = 7, 8
+SINGLE, MIRROR, CUT = 7, 8, 9
 SPACES = [
     meta_pb2.SpaceInfo(number=SINGLE, tenant_number=1, block_bytes=100, redundancy="single"),
     meta_pb2.SpaceInfo(number=MIRROR, tenant_number=1, block_bytes=100, redundancy="mirror:2"),
+]
+WITH_CUT = [
+    *SPACES,
+    meta_pb2.SpaceInfo(number=CUT, tenant_number=1, block_bytes=100, redundancy="ec:2+1"),
 ]
 STEPS_MAX = 1_000
 
@@ -250,3 +254,34 @@ def test_groups_that_were_split_are_read_under_their_new_numbers(rig: Rig) -> No
     rig.work(for_s=2)
     assert rig.node.pulls[-1][1] == {0, 1}
     assert rig.reports[0] == (2, [0, 1])
+
+
+def test_a_chunk_comes_from_the_owner_that_left_and_from_no_other(rig: Rig) -> None:
+    rig.peer(2).blocks = {(CUT, 0, "b"), (MIRROR, 0, "m")}
+    rig.peer(3).blocks = {(CUT, 0, "c"), (SINGLE, 0, "s")}
+    rig.peer(4).blocks = {(CUT, 0, "left"), (SINGLE, 0, "t")}
+    rig.show(cluster_map([[1, 2, 3]], [[4, 2, 3]]), spaces=WITH_CUT)
+    rig.work(for_s=1)
+    mirrored = {(MIRROR, 0, "m"), (SINGLE, 0, "s"), (SINGLE, 0, "t")}
+    assert rig.node.blocks == {(CUT, 0, "left"), *mirrored}
+    assert [address for address, _, _, spaces in rig.node.pulls if CUT in spaces] == ["node-4:1"]
+    assert rig.reports == [(1, [0])]
+
+
+def test_an_owner_that_only_went_to_another_place_takes_no_chunk(rig: Rig) -> None:
+    rig.peer(2).blocks = {(CUT, 0, "b"), (MIRROR, 0, "m")}
+    rig.peer(4).blocks = {(CUT, 0, "left")}
+    rig.show(cluster_map([[1, 2, 3]], [[2, 1, 4]]), spaces=WITH_CUT)
+    rig.work(for_s=1)
+    assert rig.node.blocks == {(MIRROR, 0, "m")}
+    assert rig.reports == [(1, [0])]
+
+
+def test_where_the_one_that_left_is_lost_no_chunk_is_taken_and_the_group_is_reported(
+    rig: Rig,
+) -> None:
+    rig.peer(2).blocks = {(CUT, 0, "b")}
+    rig.show(cluster_map([[2, 3, 1]], [[2, 3, 0]]), spaces=WITH_CUT[2:])
+    rig.work(for_s=1)
+    assert rig.node.pulls == []
+    assert rig.reports == [(1, [0])]

@@ -118,12 +118,27 @@ def test_what_to_keep_follows_the_copies_of_the_spaces(view: View, twin: NodeTwi
 
 def test_a_space_of_unknown_redundancy_is_kept_but_not_moved(view: View, twin: NodeTwin) -> None:
     unknown = news(1)
-    unknown.spaces.append(space(9, redundancy="ec:8+3"))
+    unknown.spaces.append(space(9, redundancy="raid:5"))
     view.apply(unknown)
     assert view.spaces == {}
     unknown.version = 2
     view.apply(unknown)
     assert twin.dropped_spaces == []
+
+
+def test_of_a_space_of_shards_a_node_stores_chunks_and_keeps_as_many_places(
+    view: View, twin: NodeTwin
+) -> None:
+    map_ = cluster_map([[2, 3, 1], [2, 1, 3]])
+    view.apply(news(1, map_=map_, spaces=[7]))
+    assert view.duties is not None
+    assert groups_in(view.duties.kept or b"") == set()
+    cut = news(2, map_=map_, spaces=[7])
+    cut.spaces.append(space(8, "ec:2+1"))
+    view.apply(cut)
+    assert view.spaces[8] == (3, 2048 + 32, 60, 0, 3)
+    assert view.cut == {8}
+    assert groups_in(view.duties.kept or b"") == {0, 1}
 
 
 def test_limits_of_tenants_are_set_changed_and_lifted(view: View, twin: NodeTwin) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from holdfast_kvstore.cluster_map import ClusterMap
 from holdfast_kvstore.errors import HoldfastError, from_wire
 from holdfast_metanode.api_keys import hash_key
-from holdfast_metanode.state.machine import LEVEL_MAX, Applied, StateMachine
+from holdfast_metanode.state.levels import LEVEL_MAX
+from holdfast_metanode.state.machine import Applied, StateMachine
 from holdfast_metanode.store import MemoryStore, Store
 from holdfast_proto import command_pb2 as records
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from holdfast_kvstore.cluster_map import NodeState
+from holdfast_kvstore.cluster_map import HOLE, NodeState
 from holdfast_metanode.planner.placement_plan import PlacementPlanner
+from holdfast_metanode.state import levels
+from holdfast_metanode.state.shard_room import has_places
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
 from tests.metanode.rig import MachineRig
@@ -136,3 +138,48 @@ def test_nothing_moves_to_a_node_that_is_down_until_it_is_back() -> None:
     assert planner.is_due(rig.map(), 0)
     assert install(rig, planner)
     assert np.ptp([rig.map().groups_of(node, 1).size for node in nodes if node != drained]) <= 1
+
+
+def test_rows_that_became_wider_are_filled_at_once_and_nothing_moves() -> None:
+    rig, planner = MachineRig(width=3), PlacementPlanner(10_000)
+    rig.apply(raise_level=records.RaiseLevel(level=levels.SHARDS))
+    rig.create_tenant("a")
+    for _ in range(5):
+        join(rig)
+    planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    narrow = rig.map()
+    assert has_places(narrow, 3)
+    create = records.CreateSpace(
+        tenant_number=1, name="s", block_bytes=4096, redundancy="ec:4+2", force=True
+    )
+    rig.apply(create_space=create)
+    assert not has_places(rig.map(), 6)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    wide = rig.map()
+    assert has_places(wide, 6)
+    assert np.array_equal(wide.owners[:, :3], narrow.owners)
+    assert ((wide.owners == HOLE).sum(axis=1) == 1).all()
+    assert wide.moving_groups == 0
+    join(rig)
+    assert not planner.is_due(rig.map(), 0), "nobody waits for a sixth node's places"
+
+
+def test_wide_rows_are_not_given_to_a_node_that_is_down() -> None:
+    rig, planner = MachineRig(width=3), PlacementPlanner(0)
+    rig.apply(raise_level=records.RaiseLevel(level=levels.SHARDS))
+    rig.create_tenant("a")
+    nodes = [join(rig) for _ in range(7)]
+    assert install(rig, planner)
+    set_state(rig, nodes[0], NodeState.DOWN)
+    before = rig.map().groups_of(nodes[0])
+    create = records.CreateSpace(tenant_number=1, name="s", block_bytes=4096, redundancy="ec:4+2")
+    rig.apply(create_space=create)
+    assert install(rig, planner)
+    assert set(rig.map().groups_of(nodes[0]).tolist()) <= set(before.tolist())
+    assert all(len(set(rig.map().owners_of(group))) == 6 for group in range(16))
+    set_state(rig, nodes[0], NodeState.UP)
+    assert planner.is_due(rig.map(), 0)
+    assert install(rig, planner)
+    assert rig.map().groups_of(nodes[0]).size > before.size

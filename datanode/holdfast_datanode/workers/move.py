@@ -12,7 +12,7 @@ import structlog
 
 from holdfast_datanode.config import WorkersConfig
 from holdfast_datanode.duties import Duties, Source, bitmap
-from holdfast_datanode.native_node import BlockMover
+from holdfast_datanode.native_node import BlockMover, SpaceTerms
 from holdfast_datanode.view import View
 from holdfast_datanode.workers.budget import Budget
 from holdfast_datanode.workers.worker import Worker
@@ -48,7 +48,8 @@ class MoveWorker(Worker):
     """Empties the list of previous owners of every group that this node owns, in bounded time.
 
     A previous owner that is gone, or that cannot be read within the bounds of the configuration,
-    is given up: what only it held is lost to the cache, and the group counts as taken over.
+    is given up: what only it held is lost to the cache, and the group counts as taken over. Of
+    blocks that are cut, chunks are taken over from the owner that left the row to this node only.
     """
 
     name: ClassVar[str] = "move"
@@ -132,8 +133,7 @@ class MoveWorker(Worker):
                 self._passes[source] = _Pass(source, frozenset(rest))
 
     def _step(self, duties: Duties, pass_: _Pass, now_s: float) -> None:
-        place = pass_.source.place
-        spaces = {n: terms for n, terms in self._view.spaces.items() if terms[4] > place}
+        spaces = self._spaces_of(pass_.source)
         if not spaces:
             self._finish(duties, pass_)
             return
@@ -178,11 +178,27 @@ class MoveWorker(Worker):
             _log.info(
                 "taken over",
                 peer=peer.id,
-                place=place,
+                place=pass_.source.place,
+                owners=pass_.source.owners,
                 groups=len(pass_.groups),
                 blocks=pass_.blocks_taken,
             )
             self._finish(duties, pass_)
+
+    def _spaces_of(self, source: Source) -> dict[int, SpaceTerms]:
+        """The spaces of which this node takes over from the source."""
+        cut = self._view.cut
+        if source.owners:
+            return {
+                number: terms
+                for number, terms in self._view.spaces.items()
+                if number in cut and terms[4] == source.owners
+            }
+        return {
+            number: terms
+            for number, terms in self._view.spaces.items()
+            if number not in cut and terms[4] > source.place
+        }
 
     def _note_failure(self, duties: Duties, pass_: _Pass, error: NativeError, now_s: float) -> None:
         pass_.failed_in_a_row += 1

@@ -31,6 +31,7 @@ from holdfast_metanode.commands import (
     split_groups,
     undrain_node,
 )
+from holdfast_metanode.state import levels
 from holdfast_metanode.state.change import Change
 from holdfast_proto import command_pb2 as records
 
@@ -58,5 +59,13 @@ OPERATIONS: dict[str, Callable[[Change, Any], records.Result]] = {
 }
 """By the name of the field of `Command.operation`."""
 
-LEVEL_OF = dict.fromkeys(OPERATIONS, 1) | {"undrain_node": 2}
-"""Cluster level from which on an operation may be logged: every member knows it then."""
+_LEVEL_OF = dict.fromkeys(OPERATIONS, 1) | {"undrain_node": levels.HANDOVER}
+
+
+def level_of(command: records.Command) -> int:
+    """Cluster level from which on a command may be logged: every member understands it then."""
+    operation = command.WhichOneof("operation")
+    assert operation is not None, "a command has an operation"
+    if operation == "create_space" and command.create_space.redundancy.startswith("ec:"):
+        return levels.SHARDS
+    return _LEVEL_OF[operation]

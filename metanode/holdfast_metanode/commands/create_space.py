@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from holdfast_kvstore.errors import QuotaExceeded
-from holdfast_kvstore.spaces import Redundancy, SpaceSpec
+from holdfast_kvstore.redundancy import Redundancy
+from holdfast_kvstore.spaces import SpaceSpec
+from holdfast_metanode.state import levels
 from holdfast_metanode.state.change import Change
+from holdfast_metanode.state.moving import widened
+from holdfast_metanode.state.shard_room import check_shard_room
 from holdfast_proto import command_pb2 as records
 
 SPACES_PER_TENANT_MAX = 65_536
@@ -12,10 +16,11 @@ SPACES_PER_TENANT_MAX = 65_536
 
 
 def apply(change: Change, operation: records.CreateSpace) -> records.Result:
-    """Two callers who create the same space both get it.
+    """Two callers who create the same space both get it. Rows of groups become as wide as it needs.
 
     Raises SpaceMismatch when it exists with another block size, fingerprint or redundancy,
-    InvalidArgument, NotFound for the tenant, QuotaExceeded.
+    InvalidArgument, NotFound for the tenant, QuotaExceeded; FailedPrecondition where a block's
+    shards have too few nodes or hosts.
     """
     tenant = change.tenant_of_number(operation.tenant_number)
     found = change.find_space(tenant.number, operation.name)
@@ -34,12 +39,17 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     counters.space_last += 1
     counters.spaces += 1
     spec = spec_of(operation, tenant.name, counters.space_last)
+    before = change.map()
+    if spec.redundancy.is_cut:
+        check_shard_room(before, spec.redundancy, force=operation.force)
     record = records.SpaceRecord(spec=spec.encode(), created_at_ms=change.now_ms)
     tenant.spaces += 1
     counters.view_version += 1
     change.put_counters(counters)
     change.put_tenant(tenant)
     change.put_space(tenant.number, spec.name, spec.number, record)
+    if spec.redundancy.owners > before.width and change.cluster().level >= levels.SHARDS:
+        change.put_map(widened(before, spec.redundancy.owners))
     return records.Result(space=record)
 
 

@@ -8,12 +8,10 @@ import numpy as np
 
 from holdfast_kvstore.cluster_map import HOLE, ClusterMap, Int32Array, NodeState
 from holdfast_kvstore.errors import FailedPrecondition
+from holdfast_metanode.state import levels
 from holdfast_metanode.state.change import Change
 from holdfast_metanode.state.moving import compacted, settle
 from holdfast_proto import command_pb2 as records
-
-_LEVEL_OF_HANDOVER = 2
-"""Below this level, moves went on waiting for the removed node until groups were placed anew."""
 
 
 def apply(change: Change, operation: records.RemoveNode) -> records.Result:
@@ -29,8 +27,10 @@ def apply(change: Change, operation: records.RemoveNode) -> records.Result:
             f"node {node.id} is {node.state.name.lower()} and still has {first} groups, copies of "
             f"{owned - first} others and {left} to hand over: {_advice(node.state)}"
         )
-    without = _without(before, node.id)
-    if change.cluster().level >= _LEVEL_OF_HANDOVER:
+    level = change.cluster().level
+    without = _without(before, node.id, level)
+    # Before that, moves went on waiting for the removed node until groups were placed anew.
+    if level >= levels.HANDOVER:
         _hand_over(change, without, node.id)
     after = settle(change, without)
     change.put_map(after)
@@ -59,17 +59,18 @@ def _hand_over(change: Change, after: ClusterMap, removed: int) -> None:
             change.put_move(group, move)
 
 
-def _without(before: ClusterMap, node_id: int) -> ClusterMap:
+def _without(before: ClusterMap, node_id: int, level: int) -> ClusterMap:
     slot = before.slot_of(node_id)
+    previous = _renumbered(before.previous, slot)
     return replace(
         before,
         epoch=before.epoch + 1,
         nodes=tuple(node for node in before.nodes if node.id != node_id),
-        owners=_renumbered(before.owners, slot),
-        previous=_renumbered(before.previous, slot),
+        owners=compacted(_renumbered(before.owners, slot)),
+        previous=previous if level >= levels.SHARDS else compacted(previous),
     )
 
 
 def _renumbered(table: Int32Array, slot: int) -> Int32Array:
     kept = np.where(table == slot, np.int32(HOLE), table)
-    return compacted(np.where(kept > slot, kept - 1, kept).astype(np.int32))
+    return np.where(kept > slot, kept - 1, kept).astype(np.int32)

@@ -13,7 +13,7 @@ from holdfast_kvstore.errors import HoldfastError
 from holdfast_metanode import audit
 from holdfast_metanode.planner.placement_plan import PlacementPlanner
 from holdfast_metanode.services.member_context import MemberContext
-from holdfast_metanode.state.machine import LEVEL_MAX
+from holdfast_metanode.state.levels import LEVEL_MAX
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
 

@@ -44,8 +44,7 @@ class PlacementPlanner:
             return False
         if signature != self._seen:
             self._seen, self._seen_at_ms = signature, now_ms
-        nothing_owned = not (cluster_map.owners != HOLE).any()
-        return nothing_owned or now_ms - self._seen_at_ms >= self._settle_ms
+        return _has_places_to_fill(cluster_map) or now_ms - self._seen_at_ms >= self._settle_ms
 
     def plan(self, cluster_map: ClusterMap) -> Plan | None:
         """What must change, or None. Pure, may take seconds for thousands of nodes."""
@@ -93,6 +92,14 @@ def _taking(cluster_map: ClusterMap) -> list[Node]:
         node if node.state is not NodeState.DOWN or slot in owning else _without_groups(node)
         for slot, node in enumerate(cluster_map.nodes)
     ]
+
+
+def _has_places_to_fill(cluster_map: ClusterMap) -> bool:
+    """Whether rows have places that no row uses, and nodes for them: somebody waits for that."""
+    used = int((cluster_map.owners != HOLE).any(axis=0).sum())
+    owning = sum(slot != HOLE for slot in np.unique(cluster_map.owners).tolist())
+    able = owning or sum(node.owns for node in _taking(cluster_map))
+    return used < min(cluster_map.width, able)
 
 
 def _without_groups(node: Node) -> Node:

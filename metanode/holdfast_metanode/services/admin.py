@@ -11,7 +11,8 @@ from holdfast_metanode.membership import add_member, remove_member, transfer_lea
 from holdfast_metanode.services.member_context import MemberContext
 from holdfast_metanode.services.node_checks import check_drain
 from holdfast_metanode.services.node_info import member_statuses, node_info, node_infos
-from holdfast_metanode.state.machine import LEVEL_MAX
+from holdfast_metanode.services.survivals import Survivals
+from holdfast_metanode.state.levels import LEVEL_MAX
 from holdfast_metanode.state.view import tenant_info
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
@@ -23,6 +24,7 @@ class AdminService(AdminServicer):
 
     def __init__(self, member: MemberContext) -> None:
         self._member = member
+        self._survivals = Survivals()
 
     async def Status(self, request: meta.StatusRequest, context: Any) -> meta.StatusReply:
         # Answers without a leader too: that is when it is needed most.
@@ -33,6 +35,7 @@ class AdminService(AdminServicer):
             founded = view.founded()
             cluster = view.cluster() if founded else records.ClusterRecord()
             cluster_map = view.map() if founded else None
+            survivals = self._survivals.of(view) if founded else []
         levels = [found.level_max for found in registered] or [LEVEL_MAX]
         return meta.StatusReply(
             cluster_id=cluster.cluster_id,
@@ -50,6 +53,7 @@ class AdminService(AdminServicer):
             spaces=counters.spaces,
             log_syncs=member.host.log_syncs,
             commands_applied=counters.commands,
+            survivals=survivals,
         )
 
     # ------------------------------------------------------------------------ tenants

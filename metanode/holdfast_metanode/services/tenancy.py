@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from holdfast_kvstore.errors import NotFound, Unauthenticated
-from holdfast_kvstore.spaces import Redundancy, SpaceSpec
+from holdfast_kvstore.errors import NotFound, Unauthenticated, Unavailable
+from holdfast_kvstore.redundancy import Redundancy
+from holdfast_kvstore.spaces import SpaceSpec
 from holdfast_metanode import api_keys
 from holdfast_metanode.commands import create_space
 from holdfast_metanode.services.guard import TENANT_CALLER
 from holdfast_metanode.services.member_context import MemberContext
+from holdfast_metanode.services.survivals import survival_info
+from holdfast_metanode.state.shard_room import has_places
 from holdfast_metanode.state.view import StateView, space_info
 from holdfast_proto import command_pb2 as records
 from holdfast_proto import meta_pb2 as meta
@@ -46,6 +50,7 @@ class TenancyService(TenancyServicer):
                 record = view.find_space(tenant.number, request.name)
                 if record is None and not request.create:
                     record = view.space(tenant, request.name)  # raises
+        created = record is None
         if record is None:
             record = await self._create(request)
         spec = SpaceSpec.decode(record.spec)
@@ -54,11 +59,34 @@ class TenancyService(TenancyServicer):
             fingerprint=request.fingerprint if request.create or request.fingerprint else None,
             redundancy=Redundancy.parse(request.redundancy) if request.redundancy else None,
         )
+        await self._wait_placed(spec)
         with self._member.machine.view() as view:
-            cluster = view.cluster()
+            cluster, cluster_map = view.cluster(), view.map()
         return meta.OpenSpaceReply(
-            space=space_info(record, spec), ticket=self._member.tickets.for_space(cluster, spec)
+            space=space_info(record, spec),
+            ticket=self._member.tickets.for_space(cluster, spec),
+            survival=survival_info(cluster_map, spec.redundancy) if created else None,
         )
+
+    async def _wait_placed(self, spec: SpaceSpec) -> None:
+        """Until groups have owners at all places of the space; most have them already.
+
+        Before that a caller would put blocks to fewer owners than they are to have. Raises
+        Unavailable.
+        """
+        try:
+            async with asyncio.timeout(self._member.config.raft.command_deadline_ms / 1000):
+                while not self._is_placed(spec):
+                    await self._member.hub.changed()
+        except TimeoutError:
+            raise Unavailable(
+                f"space {spec.name!r} is there, but no groups have owners for its "
+                f"{spec.redundancy} yet: open it again in a moment"
+            ) from None
+
+    def _is_placed(self, spec: SpaceSpec) -> bool:
+        with self._member.machine.view() as view:
+            return has_places(view.map(), spec.redundancy.owners)
 
     async def _is_absent_here(self, name: str) -> bool:
         """Whether the leader can go straight to creating it: one round less."""
@@ -90,6 +118,7 @@ class TenancyService(TenancyServicer):
             ttl_s=request.ttl_s,
             priority=request.priority,
             fingerprint=request.fingerprint,
+            force=request.force,
         )
         # What is not valid is refused before it is logged, copied and synced; any number will do.
         create_space.spec_of(operation, tenant.name, number=1)

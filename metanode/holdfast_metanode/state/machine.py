@@ -7,16 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from holdfast_kvstore.errors import FailedPrecondition, HoldfastError, VersionSkew, to_wire
-from holdfast_metanode.commands import LEVEL_OF, OPERATIONS
+from holdfast_metanode.commands import OPERATIONS, level_of
 from holdfast_metanode.state import tables
 from holdfast_metanode.state.change import Change
 from holdfast_metanode.state.sessions import Sessions
 from holdfast_metanode.state.view import MapCache, StateView
 from holdfast_metanode.store.seam import Checkpoint, Store, Writer
 from holdfast_proto import command_pb2 as records
-
-LEVEL_MAX = max(LEVEL_OF.values())
-"""Highest cluster level that this build supports; commands carry the level that they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ class StateMachine:
         try:
             if name != "bootstrap_cluster":
                 level = change.cluster().level
-                needed = max(command.version, LEVEL_OF[name])
+                needed = max(command.version, level_of(command))
                 if needed > level:
                     raise FailedPrecondition(
                         f"{name} needs cluster level {needed}, the cluster is at {level}: raise "

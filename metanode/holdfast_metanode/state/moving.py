@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from holdfast_kvstore.cluster_map import HOLE, ClusterMap, Int32Array, Node, NodeState
+from holdfast_metanode.state import levels, lineage
 from holdfast_metanode.state.change import Change
 from holdfast_proto import command_pb2 as records
 
@@ -17,6 +18,17 @@ def with_node(before: ClusterMap, node: Node) -> ClusterMap:
     nodes = list(before.nodes)
     nodes[before.slot_of(node.id)] = node
     return replace(before, epoch=before.epoch + 1, nodes=tuple(nodes))
+
+
+def widened(before: ClusterMap, width: int) -> ClusterMap:
+    """The next epoch with rows of `width` places, the new ones holes until groups are placed."""
+    more = ((0, 0), (0, width - before.width))
+    return replace(
+        before,
+        epoch=before.epoch + 1,
+        owners=np.pad(before.owners, more, constant_values=HOLE),
+        previous=np.pad(before.previous, more, constant_values=HOLE),
+    )
 
 
 def settle(change: Change, value: ClusterMap) -> ClusterMap:
@@ -35,7 +47,8 @@ def settle(change: Change, value: ClusterMap) -> ClusterMap:
             done.append(group)
     previous[done] = HOLE
     change.delete_moves(done)
-    return replace(value, previous=compacted(previous))
+    in_order = change.cluster().level >= levels.SHARDS
+    return replace(value, previous=previous if in_order else compacted(previous))
 
 
 def compacted(table: Int32Array) -> Int32Array:
@@ -52,31 +65,51 @@ def move(change: Change, before: ClusterMap, owners: Int32Array) -> ClusterMap:
     """
     previous = before.previous.copy()
     after_epoch = before.epoch + 1
+    in_order = change.cluster().level >= levels.SHARDS
     changed = np.flatnonzero((owners != before.owners).any(axis=1))
     for group in changed.tolist():
-        old = [slot for slot in before.owners[group].tolist() if slot != HOLE]
-        new = [slot for slot in owners[group].tolist() if slot != HOLE]
+        old, new = before.owners[group].tolist(), owners[group].tolist()
         earlier = change.move(group)
-        gained = [
-            before.nodes[slot].id
-            for place, slot in enumerate(new)
-            if slot not in old or old.index(slot) > place
-        ]
-        present = {before.nodes[slot].id for slot in new}
-        waiting = [] if earlier is None else [i for i in earlier.pending if i in present]
-        pending = gained + [node_id for node_id in waiting if node_id not in gained]
-        sources = old if gained else []
-        sources += [s for s in before.previous[group].tolist() if s != HOLE and s not in sources]
-        row = _sources(before, sources, new, pending)
+        gained = lineage.gained(before, old, new) if in_order else _gained(before, old, new)
+        present = {before.nodes[slot].id for slot in _nodes(new)}
+        waiting = [] if earlier is None else list(earlier.pending)
+        pending = [*gained, *(i for i in waiting if i in present and i not in gained)]
+        if in_order and gained:
+            row = lineage.previous_row(before, group, new, waiting)
+        elif in_order:
+            row = before.previous[group].tolist()
+        else:
+            candidates = [*(old if gained else []), *before.previous[group].tolist()]
+            row = _sources(before, _nodes(candidates), new, pending)
         previous[group] = HOLE
-        previous[group, : len(row)] = row
-        if row and pending:
+        if _has_source(before, row, pending):
+            previous[group, : len(row)] = row
             since = after_epoch if gained or earlier is None else earlier.since_epoch
             change.put_move(group, records.MoveRecord(since_epoch=since, pending=pending))
-        elif earlier is not None or row:
-            previous[group] = HOLE
+        elif earlier is not None:
             change.delete_moves([group])
     return settle(change, replace(before, epoch=after_epoch, owners=owners, previous=previous))
+
+
+def _gained(before: ClusterMap, old: list[int], new: list[int]) -> list[int]:
+    """Ids of owners that stand further in front than before."""
+    old = _nodes(old)
+    return [
+        before.nodes[slot].id
+        for place, slot in enumerate(_nodes(new))
+        if slot not in old or old.index(slot) > place
+    ]
+
+
+def _nodes(row: list[int]) -> list[int]:
+    """The nodes of a row, each once, without its holes."""
+    return [slot for slot in dict.fromkeys(row) if slot != HOLE]
+
+
+def _has_source(before: ClusterMap, row: list[int], pending: list[int]) -> bool:
+    """Whether a pending owner has somebody else to fetch from."""
+    sources = [before.nodes[slot].id for slot in _nodes(row)]
+    return any(source != node_id for source in sources for node_id in pending)
 
 
 def _sources(

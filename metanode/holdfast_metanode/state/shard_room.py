@@ -1,0 +1,77 @@
+"""Whether a cluster has nodes and hosts enough for the shards of a block. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from holdfast_kvstore.cluster_map import HOLE, ClusterMap, Node, NodeState
+from holdfast_kvstore.errors import FailedPrecondition
+from holdfast_kvstore.redundancy import Redundancy
+
+
+def check_shard_room(cluster_map: ClusterMap, redundancy: Redundancy, *, force: bool) -> None:
+    """Raises FailedPrecondition where a block would survive less than its redundancy promises.
+
+    force: only where it could not even be read.
+    """
+    able = _able_nodes(cluster_map)
+    hosts = {(node.rack, node.host or node.id) for node in able}
+    details = {
+        "redundancy": str(redundancy),
+        "nodes_needed": str(redundancy.owners),
+        "nodes": str(len(able)),
+        "hosts": str(len(hosts)),
+    }
+    if len(able) < redundancy.data:
+        raise FailedPrecondition(
+            f"{redundancy} needs {redundancy.data} data nodes to hold a block at all and "
+            f"{redundancy.owners} for all its shards, {_found(cluster_map, able)}: start more, or "
+            "use fewer data shards",
+            **details,
+        )
+    if force:
+        return
+    advice = (
+        "start more, use fewer shards (as ec:2+1), or create the space with force (--force) and "
+        "survive fewer failures"
+    )
+    if len(able) < redundancy.owners:
+        raise FailedPrecondition(
+            f"{redundancy} needs {redundancy.owners} data nodes, {_found(cluster_map, able)}: "
+            f"{advice}",
+            **details,
+        )
+    if len(hosts) < redundancy.owners:
+        raise FailedPrecondition(
+            f"{redundancy} needs data nodes on {redundancy.owners} hosts, those of this cluster "
+            f"lie on {len(hosts)}: {advice}",
+            **details,
+        )
+
+
+def has_places(cluster_map: ClusterMap, owners: int) -> bool:
+    """Whether groups were placed since rows became wide enough for so many owners.
+
+    Fewer are enough where there are no more nodes.
+    """
+    width = min(owners, cluster_map.width)
+    filled = int((cluster_map.owners[:, :width] != HOLE).sum(axis=1).max())
+    owning = sum(slot != HOLE for slot in np.unique(cluster_map.owners).tolist())
+    return filled >= min(width, int(owning))
+
+
+def _able_nodes(cluster_map: ClusterMap) -> list[Node]:
+    """Nodes that are up, or joined and have not served yet."""
+    owning = set(np.unique(cluster_map.owners).tolist())
+    return [
+        node
+        for slot, node in enumerate(cluster_map.nodes)
+        if node.weight > 0
+        and (node.state is NodeState.UP or (node.state is NodeState.DOWN and slot not in owning))
+    ]
+
+
+def _found(cluster_map: ClusterMap, able: list[Node]) -> str:
+    others = len(cluster_map.nodes) - len(able)
+    aside = f" ({others} more are down, out, draining or of weight 0)" if others else ""
+    return f"{len(able)} of this cluster can take blocks now{aside}"
