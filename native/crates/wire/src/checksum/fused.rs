@@ -9,25 +9,16 @@ use std::arch::x86_64::{
     _mm512_stream_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512, _mm512_zextsi128_si512,
 };
 
-/// The polynomial of CRC-32C, lowest bit first (RFC 3720, appendix B.4).
-const POLYNOMIAL: u32 = 0x82F6_3B78;
 const LANES: usize = 4;
 const LANE_BYTES: usize = 64;
 const STRIDE_BYTES: usize = LANES * LANE_BYTES;
 /// What the two halves of 16 bytes are multiplied with to stand one stride further on.
-const AHEAD_LOW: i64 = power_of_x(8 * STRIDE_BYTES as u32 + 32);
-const AHEAD_HIGH: i64 = power_of_x(8 * STRIDE_BYTES as u32 - 32);
+const AHEAD_LOW: i64 = factor(8 * STRIDE_BYTES as u64 + 32);
+const AHEAD_HIGH: i64 = factor(8 * STRIDE_BYTES as u64 - 32);
 
-/// x to the given power modulo the polynomial, lowest bit first, times x because the product of
-/// two such numbers comes out one bit short.
-const fn power_of_x(exponent: u32) -> i64 {
-    let mut power = 1u32 << 31;
-    let mut step = 0;
-    while step < exponent {
-        power = (power >> 1) ^ if power & 1 == 1 { POLYNOMIAL } else { 0 };
-        step += 1;
-    }
-    (power as i64) << 1
+/// x to the given power, times x because the product of two such numbers comes out one bit short.
+const fn factor(exponent: u64) -> i64 {
+    (super::power_of_x(exponent) as i64) << 1
 }
 
 /// Whether this processor has the instructions.

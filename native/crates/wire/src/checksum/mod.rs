@@ -6,11 +6,16 @@
 
 #[cfg(target_arch = "x86_64")]
 mod fused;
+mod shift;
 mod summed_copy;
 
 use crc_fast::{CrcAlgorithm, Digest};
 
+pub use shift::{ORDER_OF_X, Shift, power_of_x};
 pub use summed_copy::SummedCopy;
+
+/// The polynomial of CRC-32C, lowest bit first (RFC 3720, appendix B.4).
+const POLYNOMIAL: u32 = 0x82F6_3B78;
 
 /// CRC-32C of `bytes`.
 #[must_use]
@@ -32,8 +37,11 @@ impl Crc32c {
         }
     }
 
-    /// Goes on from the register of a sum: the complement of its value.
-    fn resumed(register: u32) -> Self {
+    /// Goes on from the checksum of what came before.
+    #[must_use]
+    pub fn after(value: u32) -> Self {
+        // The register of a sum is the complement of its value.
+        let register = !value;
         Self {
             digest: Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, register.into()),
         }

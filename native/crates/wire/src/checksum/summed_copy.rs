@@ -58,7 +58,7 @@ impl SummedCopy {
 
     /// Adds bytes that came to the destination in another way.
     pub fn update(&mut self, bytes: &[u8]) {
-        let mut digest = Crc32c::resumed(self.register);
+        let mut digest = Crc32c::after(!self.register);
         digest.update(bytes);
         self.register = !digest.value();
     }
