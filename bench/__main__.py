@@ -15,6 +15,7 @@ from bench import (
     lookups,
     metadata,
     shared_memory,
+    stripes,
     tcp_throughput,
 )
 from bench.bed import MIB
@@ -34,6 +35,7 @@ def suites(quick: bool, plots: Path) -> dict[str, Callable[[], list[Figure]]]:
         "latency": lambda: latency.measure(pairs, 8000 // share),
         "lookups": lambda: lookups.measure(pairs, 16_000 // share),
         "shm": lambda: shared_memory.measure(pairs, 12 * GIB // share),
+        "stripes": lambda: stripes.measure(pairs),
         "index": lambda: index_size.measure(10_000_000 // share),
         "eviction": lambda: hit_rates.measure(plots),
         "metadata": lambda: metadata.measure(3 if quick else 5, 2.0 if quick else 5.0),
