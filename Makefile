@@ -28,10 +28,11 @@ help:  ## list the targets
 
 # Variables of `make run`, all optional: TRACE=path, BLOCK_KIB=, ARENA_MIB=, KILL=0
 run_options := $(if $(TRACE),--trace '$(TRACE)') $(if $(BLOCK_KIB),--block-kib $(BLOCK_KIB)) \
-	$(if $(ARENA_MIB),--arena-mib $(ARENA_MIB)) $(if $(KILL),--kill $(KILL))
+	$(if $(ARENA_MIB),--arena-mib $(ARENA_MIB)) $(if $(KILL),--kill $(KILL)) \
+	$(if $(REDUNDANCY),--redundancy '$(REDUNDANCY)')
 
 .PHONY: run
-run: install  ## replay the trace on a real cluster (TRACE= BLOCK_KIB= ARENA_MIB= KILL=0)
+run: install  ## replay the trace on a real cluster (TRACE= BLOCK_KIB= ARENA_MIB= KILL=0 REDUNDANCY=ec:4+2)
 	@$(PYTHON) -m bench.replay $(run_options)
 
 .PHONY: bench

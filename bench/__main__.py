@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import (
+    encoding,
     index_size,
     latency,
     lookups,
@@ -35,7 +36,8 @@ def suites(quick: bool, plots: Path) -> dict[str, Callable[[], list[Figure]]]:
         "latency": lambda: latency.measure(pairs, 8000 // share),
         "lookups": lambda: lookups.measure(pairs, 16_000 // share),
         "shm": lambda: shared_memory.measure(pairs, 12 * GIB // share),
-        "stripes": lambda: stripes.measure(pairs),
+        "encoding": lambda: encoding.measure(pairs),
+        "stripes": lambda: stripes.measure(pairs, 2 * GIB // share, 400 // share),
         "index": lambda: index_size.measure(10_000_000 // share),
         "eviction": lambda: hit_rates.measure(plots),
         "metadata": lambda: metadata.measure(3 if quick else 5, 2.0 if quick else 5.0),

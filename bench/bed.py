@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import holdfast
+from holdfast_kvstore.policies import TIMES
 from holdfast_native import raw_fill
 
 Transport = Literal["auto", "tcp", "shm"]
@@ -22,7 +23,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Bed:
-    """A cluster of one data node and a client of it.
+    """A cluster and a client of it.
 
     transport: "tcp" or "shm"; spin_us: the waiting policy of both sides.
     """
@@ -31,19 +32,31 @@ class Bed:
     cluster: holdfast.Cluster
 
     @property
-    def node_pid(self) -> int:
-        return self.local.data_nodes[0].pid
+    def node_pids(self) -> list[int]:
+        """The data nodes' processes."""
+        return [node.pid for node in self.local.data_nodes]
 
 
 @contextmanager
 def bed(
-    *, transport: Transport, spin_us: int = 0, lanes: int = 1, arena_mib: int = 2560
+    *,
+    transport: Transport,
+    spin_us: int = 0,
+    lanes: int = 1,
+    arena_mib: int = 2560,
+    data_nodes: int = 1,
+    down_after_ms: int = TIMES.down_after_ms,
 ) -> Iterator[Bed]:
     """Starts the bed and stops it on leaving."""
+    layout = holdfast.LocalLayout(
+        data_nodes=data_nodes,
+        arena_mib=arena_mib,
+        spin_us=spin_us,
+        down_after_ms=down_after_ms,
+        out_after_ms=max(TIMES.out_after_ms, 2 * down_after_ms),
+    )
     with (
-        holdfast.local(
-            data_nodes=1, metadata_nodes=1, arena_mib=arena_mib, spin_us=spin_us
-        ) as local,
+        holdfast.LocalCluster(layout) as local,
         local.connect(transport=transport, spin_us=spin_us, lanes=lanes) as cluster,
     ):
         yield Bed(local, cluster)

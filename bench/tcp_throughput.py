@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
-
 import numpy as np
-import numpy.typing as npt
 
 import holdfast
-from bench.bed import BATCH, MIB, SET_BYTES, Bed, bed, keys, load_set, source
+from bench.batches import (
+    BATCH_BYTES,
+    BLOCK_BYTES,
+    IN_FLIGHT,
+    all_hit,
+    all_stored,
+    best_sizes,
+    pipelined,
+    places,
+)
+from bench.bed import BATCH, SET_BYTES, Bed, bed, keys, load_set, source
 from bench.cpu import cpu_seconds
 from bench.figure import Bound, Figure
 from bench.pairs import Pairs, Sample, alternate
 from bench.raw_peer import SEED, PeerProcess, raw_peer
 from holdfast_native import RawProbe
-
-R = TypeVar("R")
-
-BLOCK_BYTES = MIB
-BATCH_BYTES = BATCH * BLOCK_BYTES
-IN_FLIGHT = 2
-READ_SIZES = (128 << 10, 256 << 10, 1 << 20)
-WRITE_SIZES = (256 << 10, 1 << 20, 4 << 20)
-
-
-@dataclass(frozen=True)
-class RawSizes:
-    """The read and write size with which one raw stream is fastest just now, bytes."""
-
-    read: int
-    write: int
-
 
 def measure(pairs: int, sample_bytes: int) -> list[Figure]:
     """Figures of get, its CPU, and put."""
@@ -65,16 +51,16 @@ def _get_pairs(
 ) -> Pairs:
     destination = np.empty(IN_FLIGHT * BATCH_BYTES, np.uint8)
     destination[:] = 0
-    places = _places(space, destination)
+    blocks_of = places(space, destination)
     random = np.random.default_rng(SEED)
     all_keys = keys(0, blocks)
 
     def start(turn: int) -> holdfast.Pending[holdfast.GetResult]:
         wanted = all_keys[random.integers(0, blocks, BATCH)]
-        return space.futures.get(wanted, places[turn % IN_FLIGHT])
+        return space.futures.get(wanted, blocks_of[turn % IN_FLIGHT])
 
     def ours() -> Sample:
-        return _pipelined(start, sample_bytes, here.node_pid, _all_hit)
+        return pipelined(start, sample_bytes, here.node_pids, all_hit)
 
     probe = RawProbe(peer.address)
     sizes = best_sizes(
@@ -94,16 +80,16 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
     """Each put stores new blocks into a full arena, so eviction is part of it."""
     space = here.cluster.space("bench-tcp-put", block_bytes=BLOCK_BYTES, create=True)
     memory = source(IN_FLIGHT * BATCH_BYTES, SEED)
-    places = _places(space, memory)
+    blocks_of = places(space, memory)
     written = 0
 
     def start(turn: int) -> holdfast.Pending[holdfast.PutResult]:
         nonlocal written
         written += BATCH
-        return space.futures.put(keys(written, BATCH), places[turn % IN_FLIGHT])
+        return space.futures.put(keys(written, BATCH), blocks_of[turn % IN_FLIGHT])
 
     def ours() -> Sample:
-        return _pipelined(start, sample_bytes, here.node_pid, _all_stored)
+        return pipelined(start, sample_bytes, here.node_pids, all_stored)
 
     probe = RawProbe(peer.address)
     sizes = best_sizes(
@@ -114,53 +100,3 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> P
         return Sample(sample_bytes, probe.send(memory.data, sample_bytes, sizes.read, sizes.write))
 
     return alternate(ours, limit, pairs)
-
-
-def _places(space: holdfast.Space, memory: npt.NDArray[np.uint8]) -> list[holdfast.Segments]:
-    """The blocks of each call under way. Both sides use the same memory: pages of another size
-    would be a difference of their own."""
-    region = space.register(memory)
-    return [
-        region.blocks(BLOCK_BYTES, range(first, first + BATCH))
-        for first in range(0, IN_FLIGHT * BATCH, BATCH)
-    ]
-
-
-def _pipelined(
-    start: Callable[[int], holdfast.Pending[R]],
-    sample_bytes: int,
-    node_pid: int,
-    check: Callable[[R], None],
-) -> Sample:
-    """Runs batches with `IN_FLIGHT` of them under way."""
-    cpu = cpu_seconds() + cpu_seconds(node_pid)
-    begin = time.perf_counter()
-    pending: deque[holdfast.Pending[R]] = deque()
-    batches = sample_bytes // BATCH_BYTES
-    for turn in range(batches):
-        if len(pending) == IN_FLIGHT:
-            check(pending.popleft().result())
-        pending.append(start(turn))
-    while pending:
-        check(pending.popleft().result())
-    seconds = time.perf_counter() - begin
-    spent = cpu_seconds() + cpu_seconds(node_pid) - cpu
-    return Sample(batches * BATCH_BYTES, seconds, spent)
-
-
-def best_sizes(seconds_with: Callable[[RawSizes], float]) -> RawSizes:
-    """The sizes with which `seconds_with` answers the shortest time."""
-    sizes: Sequence[RawSizes] = [
-        RawSizes(read, write) for read in READ_SIZES for write in WRITE_SIZES
-    ]
-    return min(sizes, key=lambda size: min(seconds_with(size) for _ in range(2)))
-
-
-def _all_hit(result: holdfast.GetResult) -> None:
-    if not result.all_hit:
-        raise RuntimeError(f"blocks of the set were not served: {result.reasons}")
-
-
-def _all_stored(result: holdfast.PutResult) -> None:
-    if result.stored != BATCH:
-        raise RuntimeError(f"blocks were not stored: {result.reasons}")

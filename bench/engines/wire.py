@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.bed import MIB
 from bench.raw_peer import raw_peer
-from bench.tcp_throughput import best_sizes
+from bench.batches import best_sizes
 from holdfast_native import RawProbe
 
 _SET_BYTES = 512 * MIB

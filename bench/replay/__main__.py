@@ -18,6 +18,7 @@ from bench.replay.plan import Plan, PlanError, plan_for
 from bench.replay.player import Player
 from bench.replay.progress import Progress
 from bench.replay.trace import Trace, TraceError
+from holdfast_kvstore.redundancy import Redundancy
 
 PIPE_COLUMNS = 88
 """Width of what is not written to a terminal."""
@@ -35,8 +36,9 @@ def main() -> int:
             block_kib=arguments.block_kib,
             arena_mib=arguments.arena_mib,
             kill=bool(arguments.kill),
+            redundancy=Redundancy.parse(arguments.redundancy),
         )
-    except (TraceError, PlanError, OSError) as error:
+    except (TraceError, PlanError, holdfast.InvalidArgument, OSError) as error:
         console.print(f"cannot replay: {error}", highlight=False)
         return 2
     ledger = Ledger(len(trace.requests), trace.prefix_blocks_possible(), plan.kill)
@@ -44,7 +46,7 @@ def main() -> int:
     with holdfast.local(plan.data_nodes, plan.metadata_nodes, plan.arena_mib) as local:
         asyncio.run(_replay(local, trace, plan, ledger, console))
     ledger.write(arguments.out)
-    _say_summary(console, ledger, arguments.out)
+    _say_summary(console, plan, ledger, arguments.out)
     return 0 if ledger.good else 1
 
 
@@ -53,6 +55,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trace", type=Path, default=EXCERPT, help="JSON lines with hash_ids")
     parser.add_argument("--block-kib", type=int, help="block size; by default what fits")
     parser.add_argument("--arena-mib", type=int, help="memory of each data node")
+    parser.add_argument(
+        "--redundancy", default="single", help='"single", "mirror:2", "ec:4+2": of the space'
+    )
     parser.add_argument("--kill", type=int, default=1, choices=(0, 1), help="0: nobody dies")
     parser.add_argument("--out", type=Path, default=Path("build/run.json"))
     return parser.parse_args()
@@ -64,7 +69,12 @@ async def _replay(
     done = asyncio.Event()
     watch = FillWatch(local)
     with local.connect() as cluster:
-        space = cluster.space("replay", block_bytes=plan.block_bytes, create=True)
+        space = cluster.space(
+            "replay",
+            block_bytes=plan.block_bytes,
+            redundancy=str(plan.redundancy),
+            create=True,
+        )
         player = Player(space, trace, plan, ledger)
         beside = [
             asyncio.create_task(watch.watch_until(done)),
@@ -75,6 +85,7 @@ async def _replay(
         try:
             await player.play()
         finally:
+            ledger.degraded_reads = cluster.stats()["stripes_computed"]
             done.set()
             await asyncio.gather(*beside)
             if faults is not None:
@@ -87,13 +98,13 @@ def _say_plan(console: Console, trace: Trace, plan: Plan) -> None:
     console.print(
         f"{len(trace.requests)} requests, {trace.distinct_blocks} distinct blocks of "
         f"{plan.block_bytes >> 10} KiB ({footprint:.1f} GB) on {plan.metadata_nodes} metadata "
-        f"nodes and {plan.data_nodes} data nodes of {plan.arena_mib} MiB",
+        f"nodes and {plan.data_nodes} data nodes of {plan.arena_mib} MiB, {plan.redundancy}",
         highlight=False,
     )
     console.print("starting them, every page of their arenas is touched ...", highlight=False)
 
 
-def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
+def _say_summary(console: Console, plan: Plan, ledger: Ledger, out: Path) -> None:
     table = Table("figure", "value", title="replay")
     for name, value in ledger.as_json().items():
         table.add_row(name, _shown(value))
@@ -105,7 +116,7 @@ def _say_summary(console: Console, ledger: Ledger, out: Path) -> None:
             "(their node was killed between the two, or they were evicted): misses, put again",
             highlight=False,
         )
-    if ledger.data_node_killed is not None:
+    if ledger.data_node_killed is not None and not plan.redundancy.failures:
         console.print(
             f"what lay on {ledger.data_node_killed} was lost with it (the space keeps single "
             "copies), and a prefix ends at its first missing block; KILL=0 finds every prefix",

@@ -35,6 +35,7 @@ class Ledger:
     data_node_killed_in_flight: int = 0
     leader_killed: str | None = None
     events: list[str] = field(default_factory=list)
+    degraded_reads: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -84,6 +85,7 @@ class Ledger:
             "blocks_matched": self.blocks_matched,
             "hit_rate": round(self.hit_rate, 6),
             "prefix_blocks_possible": self.prefix_blocks_possible,
+            "degraded_reads": self.degraded_reads,
             "gb_read": round(self.bytes_read / 1e9, 3),
             "gb_written": round(self.bytes_written / 1e9, 3),
             "blocks_verified": self.blocks_verified,

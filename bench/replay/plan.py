@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 
 from bench.replay.trace import Trace
+from holdfast_kvstore.redundancy import Redundancy
 
 BLOCK_KIB_MAX = 256
+DATA_NODES_MIN = 4
 EXTENT_MIB = 16
 
 
@@ -20,6 +22,7 @@ class Plan:
     """What a replay runs with.
 
     block_bytes: size of one block.
+    redundancy: how many nodes hold something of each block.
     arena_mib: memory of each data node.
     data_nodes, metadata_nodes: processes.
     requests_in_flight: requests served at once.
@@ -28,6 +31,7 @@ class Plan:
     """
 
     block_bytes: int
+    redundancy: Redundancy
     arena_mib: int
     data_nodes: int
     metadata_nodes: int
@@ -42,7 +46,7 @@ def plan_for(
     block_kib: int | None,
     arena_mib: int | None,
     kill: bool,
-    data_nodes: int = 4,
+    redundancy: Redundancy,
     metadata_nodes: int = 3,
     requests_in_flight: int = 24,
     deadline_s: float = 3.0,
@@ -52,17 +56,18 @@ def plan_for(
     Raises:
         PlanError: not even 1 KiB fits, or an override is out of range.
     """
+    data_nodes = max(DATA_NODES_MIN, redundancy.owners)
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     if block_kib is None:
         block_kib = BLOCK_KIB_MAX
-        while block_kib > 1 and _arena_mib(trace, block_kib << 10, data_nodes) << 20 > (
-            half // data_nodes
-        ):
+        while block_kib > 1 and _arena_mib(
+            trace, block_kib << 10, redundancy, data_nodes
+        ) << 20 > (half // data_nodes):
             block_kib //= 2
     if not 1 <= block_kib <= 16 << 10:
         raise PlanError(f"blocks of {block_kib} KiB: from 1 to {16 << 10} is possible")
     if arena_mib is None:
-        arena_mib = _arena_mib(trace, block_kib << 10, data_nodes)
+        arena_mib = _arena_mib(trace, block_kib << 10, redundancy, data_nodes)
         if arena_mib << 20 > half // data_nodes:
             raise PlanError(
                 f"{trace.distinct_blocks} blocks of {block_kib} KiB do not fit in half of this "
@@ -75,6 +80,7 @@ def plan_for(
         )
     return Plan(
         block_bytes=block_kib << 10,
+        redundancy=redundancy,
         arena_mib=arena_mib,
         data_nodes=data_nodes,
         metadata_nodes=metadata_nodes,
@@ -84,8 +90,11 @@ def plan_for(
     )
 
 
-def _arena_mib(trace: Trace, block_bytes: int, data_nodes: int) -> int:
+def _arena_mib(
+    trace: Trace, block_bytes: int, redundancy: Redundancy, data_nodes: int
+) -> int:
     """Room for a node's share, a quarter over it for uneven groups, in whole extents."""
-    share = trace.distinct_blocks * block_bytes / data_nodes * 1.25
+    stored = redundancy.chunk_bytes(block_bytes) * redundancy.owners
+    share = trace.distinct_blocks * stored / data_nodes * 1.25
     extents = int(share / (EXTENT_MIB << 20)) + 3
     return extents * EXTENT_MIB

@@ -9,6 +9,7 @@ use holdfast_client::{
     Client as NativeClient, ClientConfig, ClusterMap, Keys, NodeEntry, OperationKind, Request,
     TransportChoice,
 };
+use holdfast_erasure::Scheme;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -95,7 +96,8 @@ impl Client {
             .map_err(raised)
     }
 
-    #[pyo3(signature = (*, tenant, space, block_bytes, copies, ticket))]
+    #[pyo3(signature = (*, tenant, space, block_bytes, copies, ticket, data=1, parity=0))]
+    #[allow(clippy::too_many_arguments)]
     fn bind_space(
         &self,
         py: Python<'_>,
@@ -104,10 +106,16 @@ impl Client {
         block_bytes: u32,
         copies: u8,
         ticket: &[u8],
+        data: u8,
+        parity: u8,
     ) -> PyResult<()> {
+        let scheme = match parity {
+            0 => None,
+            _ => Some(scheme_of(data, parity)?),
+        };
         py.detach(|| {
             self.native
-                .bind_space(tenant, space, block_bytes, copies, ticket)
+                .bind_space(tenant, space, block_bytes, copies, scheme, ticket)
         })
         .map_err(raised)
     }
@@ -304,4 +312,8 @@ impl Call {
             notify,
         }
     }
+}
+
+fn scheme_of(data: u8, parity: u8) -> PyResult<Scheme> {
+    Scheme::new(data, parity).map_err(|error| PyValueError::new_err(error.to_string()))
 }

@@ -810,9 +810,22 @@ class Client:
         `cluster`, `client`: 16 bytes. Raises ValueError for a setting out of its range."""
     def set_tenant_ticket(self, ticket: bytes) -> None: ...
     def bind_space(
-        self, *, tenant: int, space: int, block_bytes: int, copies: int, ticket: bytes
+        self,
+        *,
+        tenant: int,
+        space: int,
+        block_bytes: int,
+        copies: int,
+        ticket: bytes,
+        data: int = 1,
+        parity: int = 0,
     ) -> None:
-        """Makes a space usable, or renews its ticket, on all present and later lanes."""
+        """Makes a space usable, or renews its ticket, on all present and later lanes.
+
+        Blocks lie whole on `copies` nodes; with `parity` they are cut into `data` shards, with as
+        many parity shards as it says, each on a node of its own. Raises ValueError for a scheme
+        that is not possible.
+        """
     def set_map(
         self,
         *,

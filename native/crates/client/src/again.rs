@@ -23,7 +23,7 @@ const PAUSE_MS_MIN: u64 = 2;
 /// How often it doubles: up to 128 ms, so that a node which stays behind is not kept busy.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
 /// Tries, about a second in all, after which a put that this client has cut off is busy with
-/// somebody else's.
+/// somebody else's, and nodes that do not greet are down.
 const BUSY_TRIES_MAX: u32 = 12;
 
 impl State {
@@ -89,6 +89,29 @@ impl State {
         }
     }
 
+    /// Whether a map names too few owners for a scheme: it is older than the space, and its keys
+    /// wait for a newer one.
+    pub(crate) fn awaits_wider_map(&mut self, running: &mut Running, keys: &[u32]) -> bool {
+        let shards = running.stripes.as_ref().map_or(0, |it| it.scheme.shards());
+        if let Some(map) = &self.map
+            && map.width > running.map.width
+        {
+            running.map = Arc::clone(map);
+        }
+        if running.map.width >= shards {
+            return false;
+        }
+        self.stale = true;
+        running.awaited_epoch = running.map.epoch + 1;
+        for key in keys {
+            let state = &mut running.keys[*key as usize];
+            state.seen.add(KeyStatus::NotOwner);
+            state.awaits_map = true;
+            running.put_off.push(*key);
+        }
+        true
+    }
+
     fn epoch(&self) -> u64 {
         self.map.as_ref().map_or(0, |map| map.epoch)
     }
@@ -120,6 +143,8 @@ impl Running {
         let again = match merged {
             // Busy with its own put, most likely: the node has not seen the old lane's end yet.
             Busy => state.cut && self.tries < BUSY_TRIES_MAX,
+            // Enough of several nodes may greet in a moment.
+            Unreachable if state.cut => self.tries < BUSY_TRIES_MAX,
             Hit | Miss | NotOwner | Present | Stored | Unreachable => state.declined,
             // Anything graver stays what it is, whatever one more copy would say.
             _ => false,
@@ -145,5 +170,9 @@ impl Running {
         state.seen = state.seen.done();
         state.declined = false;
         state.awaits_map = false;
+        if let Some(stripes) = &mut self.stripes {
+            stripes.keys[key as usize].start_over();
+            state.cut = false;
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use holdfast_erasure::Scheme;
 use holdfast_wire::limits::{DEADLINE_MS_MAX, KEYS_PER_REQUEST_MAX};
 use holdfast_wire::{SpaceKey, TICKET_BYTES};
 use parking_lot::{Condvar, Mutex};
@@ -14,6 +15,7 @@ use crate::operation::{OperationKind, OperationResult, OperationShared};
 use crate::poller::{EventDescriptor, Poller};
 use crate::random::Random;
 use crate::state::{Background, Call, Counters, Space, State};
+use crate::stripe::Buffers;
 use crate::{ClientConfig, ClientError, ClusterMap, Keys, Segments, SegmentsError};
 
 /// Keys that one call takes at most.
@@ -85,6 +87,8 @@ impl Client {
             broken: Vec::new(),
             timers: BinaryHeap::new(),
             copy_batches: 0,
+            decodes: 0,
+            spare_bytes: 0.0,
             completed: Vec::new(),
             counters: Counters::default(),
             closed: false,
@@ -102,6 +106,7 @@ impl Client {
                 finished_event,
                 background: Condvar::new(),
                 fork: ForkGuard::new(),
+                buffers: Arc::new(Buffers::default()),
             }),
         })
     }
@@ -121,7 +126,8 @@ impl Client {
         Ok(())
     }
 
-    /// Makes a space usable on all present and later lanes, or renews its ticket.
+    /// Makes a space usable on all present and later lanes, or renews its ticket. Blocks lie whole
+    /// on `copies` nodes, or cut by `scheme` on as many as that has shards.
     ///
     /// # Errors
     /// A ticket of the wrong length, closed, or forked.
@@ -131,6 +137,7 @@ impl Client {
         space: u32,
         block_bytes: u32,
         copies: u8,
+        scheme: Option<Scheme>,
         ticket: &[u8],
     ) -> Result<(), ClientError> {
         let ticket = ticket_of(ticket)?;
@@ -146,7 +153,8 @@ impl Client {
             Space {
                 key,
                 block_bytes: block_bytes as usize,
-                copies: usize::from(copies.max(1)),
+                copies: scheme.map_or(usize::from(copies.max(1)), Scheme::shards),
+                scheme,
                 credential,
             },
         );
@@ -197,12 +205,18 @@ impl Client {
                 limit: KEYS_PER_CALL_MAX,
             });
         }
-        let key = self.check_call(&request)?;
+        let (key, cut) = self.check_call(&request)?;
         let ids = request.keys.ids(&key);
         let deadline_ms = request.deadline_ms.min(u64::from(DEADLINE_MS_MAX));
         let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+        let stripes = match cut {
+            Some((scheme, block_bytes)) => self.stripes(&request, scheme, block_bytes)?,
+            None => None,
+        };
         let checksums = match &request.segments {
-            Some(segments) if request.kind == OperationKind::Put => self.checksums(segments)?,
+            Some(segments) if request.kind == OperationKind::Put && stripes.is_none() => {
+                self.checksums(segments)?
+            }
             _ => Vec::new(),
         };
         let mut state = self.lock()?;
@@ -212,6 +226,7 @@ impl Client {
             ids,
             segments: request.segments,
             checksums,
+            stripes,
             argument: request.duration_ms,
             first_position: request.first_position,
             deadline,
@@ -226,8 +241,12 @@ impl Client {
         })
     }
 
-    /// Looks the space up and checks the segments against it.
-    fn check_call(&self, request: &Request<'_>) -> Result<SpaceKey, ClientError> {
+    /// Looks the space up and checks the segments against it. Returns its key, and how its blocks
+    /// are cut if they are: scheme and bytes of a block.
+    fn check_call(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<(SpaceKey, Option<(Scheme, usize)>), ClientError> {
         let state = self.lock()?;
         let space = state
             .spaces
@@ -252,7 +271,8 @@ impl Client {
                 return Err(SegmentsError::ReadOnly { plane }.into());
             }
         }
-        Ok(space.key.clone())
+        let cut = space.scheme.map(|scheme| (scheme, space.block_bytes));
+        Ok((space.key.clone(), cut))
     }
 
     /// Checksums for a put whose memory a node of this host could read itself; none otherwise,
@@ -310,6 +330,10 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.shared.buffers
     }
 
     pub(crate) fn lock(&self) -> Result<parking_lot::MutexGuard<'_, State>, ClientError> {

@@ -104,7 +104,7 @@ impl State {
         }
         let node = batch.node;
         if let Some(mut running) = self.operations.remove(&token) {
-            let mut request = running.request(again);
+            let mut request = running.request(batch.request.slot, again);
             request.second_look = true;
             self.hand_to_lane(&mut running, node, request);
             self.operations.insert(token, running);
@@ -112,8 +112,9 @@ impl State {
         self.absorb(node, *batch.request);
     }
 
-    /// The last copy of an operation that was ended meanwhile: now it can be finished.
-    fn settle_ended(&mut self, token: u64, status: KeyStatus) {
+    /// The last copy or computation of an operation that was ended meanwhile: now it can be
+    /// finished.
+    pub(crate) fn settle_ended(&mut self, token: u64, status: KeyStatus) {
         let Some(running) = self.operations.get_mut(&token) else {
             return;
         };

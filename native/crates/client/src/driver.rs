@@ -11,6 +11,7 @@ use crate::fork::ForkGuard;
 use crate::operation::{CopyBatch, OperationShared};
 use crate::poller::{EventDescriptor, Poller};
 use crate::state::{Background, State};
+use crate::stripe::{Buffers, DecodeBatch};
 
 /// How often the background thread looks whether anything is left undone.
 const TICK: Duration = Duration::from_millis(50);
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Wakes the background thread, and whoever waits for its end.
     pub background: Condvar,
     pub fork: ForkGuard,
+    /// Memory for what callers have no room for.
+    pub buffers: Arc<Buffers>,
 }
 
 impl Shared {
@@ -39,6 +42,11 @@ impl Shared {
             if let Some(batch) = state.take_copies(operation.token) {
                 self.hand_over(&state);
                 state = self.copy(state, batch);
+                continue;
+            }
+            if let Some(batch) = state.take_decode(operation.token) {
+                self.hand_over(&state);
+                self.decode(&mut state, batch);
                 continue;
             }
             if state.work() {
@@ -102,6 +110,12 @@ impl Shared {
         state
     }
 
+    /// Computes stripes without the lock.
+    fn decode(&self, state: &mut MutexGuard<'_, State>, mut batch: DecodeBatch) {
+        MutexGuard::unlocked(state, || batch.compute());
+        state.decoded(batch);
+    }
+
     /// Gives the driver's role, when it is free, to somebody who waits.
     pub(crate) fn hand_over(&self, state: &State) {
         if state.driving {
@@ -125,6 +139,8 @@ impl Shared {
         for _ in 0..LOOK_SLICES {
             if let Some(batch) = state.take_copies(operation.token) {
                 state = self.copy(state, batch);
+            } else if let Some(batch) = state.take_decode(operation.token) {
+                self.decode(&mut state, batch);
             } else if !state.work() {
                 break;
             }
@@ -186,6 +202,10 @@ impl Shared {
         while !state.closed {
             if let Some(batch) = state.take_background_copies() {
                 state = self.copy(state, batch);
+                continue;
+            }
+            if let Some(batch) = state.take_background_decode() {
+                self.decode(&mut state, batch);
                 continue;
             }
             let others = state.driving || !state.waiting.is_empty();

@@ -38,6 +38,7 @@ mod routing;
 mod segments;
 mod state;
 mod stats;
+mod stripe;
 mod timers;
 mod views;
 

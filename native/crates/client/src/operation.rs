@@ -9,6 +9,7 @@ use crate::lane::CopyBlock;
 use crate::map::ClusterMap;
 use crate::merge::Seen;
 use crate::request::{Request, RequestKind};
+use crate::stripe::{DecodeBatch, Stripes};
 use crate::{ClientError, Segments};
 
 /// What a call does with its keys.
@@ -103,8 +104,9 @@ pub(crate) struct KeyState {
     pub declined: bool,
     /// That map is newer than the operation's.
     pub awaits_map: bool,
-    /// Its put was on a lane that this client has closed: the node may hold room for it until it
-    /// has noticed that.
+    /// A node that says busy of it may soon not any more: its put was on a lane that this client
+    /// has closed, which the node has not noticed yet. Of striped blocks: a node that was busy or
+    /// did not greet is worth another try.
     pub cut: bool,
     pub seen: Seen,
 }
@@ -154,7 +156,11 @@ pub(crate) struct Running {
     /// Lanes that carry or carried its requests.
     pub lanes: Vec<u64>,
     pub copy_batches: VecDeque<CopyBatch>,
-    /// Threads that copy for it right now.
+    /// Of a space whose blocks are striped.
+    pub stripes: Option<Box<Stripes>>,
+    /// Stripes that wait to be computed.
+    pub decode: Option<DecodeBatch>,
+    /// Threads that copy or compute for it right now.
     pub copying: usize,
     /// It was ended from outside; it is finished when nobody copies any more.
     pub ending: Option<KeyStatus>,
@@ -218,7 +224,9 @@ impl Running {
         for (key, status) in self.statuses.iter().enumerate() {
             if !self.kind.served(*status) {
                 *reasons.entry(reason(*status)).or_insert(0) += 1;
-            } else if self.kind == OperationKind::Put && self.keys[key].seen.degraded() {
+            } else if self.kind == OperationKind::Put
+                && (self.keys[key].seen.degraded() || self.lacks_chunks(key))
+            {
                 *reasons.entry("copy_lost").or_insert(0) += 1;
             }
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use holdfast_wire::{AnswerStatus, KeyStatus};
 
 use crate::lane::{LaneEvent, LaneFailure};
-use crate::operation::{CopyBatch, Running};
+use crate::operation::{CopyBatch, OperationKind, Running};
 use crate::request::{Outcome, PutStage, Request, RequestKind, status_of_refusal};
 use crate::state::State;
 
@@ -28,6 +28,7 @@ impl State {
                 }
                 LaneEvent::Located(request, blocks) => {
                     self.dirty.push(number);
+                    self.note_pace(node, &request);
                     self.on_located(CopyBatch {
                         node,
                         request,
@@ -41,14 +42,27 @@ impl State {
     }
 
     fn on_finished(&mut self, node: u64, mut request: Request, outcome: Outcome) {
-        if let Outcome::Refused(status, text) = outcome {
-            self.on_refused(node, &request, status, text);
-            request.results = vec![Some(status_of_refusal(status)); request.keys.len()];
+        match outcome {
+            Outcome::Answered => self.note_pace(node, &request),
+            Outcome::Refused(status, text) => {
+                self.on_refused(node, &request, status, text);
+                request.results = vec![Some(status_of_refusal(status)); request.keys.len()];
+            }
         }
         if request.abandoned || request.operation == 0 {
             return;
         }
         self.absorb(node, request);
+    }
+
+    /// Remembers how long a node took for a read.
+    fn note_pace(&mut self, node: u64, request: &Request) {
+        if request.kind == RequestKind::Get
+            && let Some(sent_at) = request.sent_at
+            && let Some(peer) = self.peers.get_mut(&node)
+        {
+            peer.pace.note(request.payload_bytes(), sent_at.elapsed());
+        }
     }
 
     fn on_refused(&mut self, node: u64, request: &Request, status: AnswerStatus, text: String) {
@@ -77,7 +91,7 @@ impl State {
         for (at, key) in request.keys.iter().enumerate() {
             let status = request.results.get(at).copied().flatten();
             let status = status.unwrap_or(KeyStatus::Unreachable);
-            self.record(&mut running, (node, &request), *key, status, &mut further);
+            self.record(&mut running, (node, &request), at, status, &mut further);
             if status == KeyStatus::Hit
                 && let Some(entry) = request.stats.get(at)
                 && running.stats[*key as usize].is_none()
@@ -87,20 +101,33 @@ impl State {
         }
         if running.ending.is_none() {
             self.dispatch(&mut running, further);
+            self.settle_stripes(&mut running);
         }
         self.operations.insert(token, running);
         self.finish_if_done(token);
     }
 
-    fn record(
+    pub(crate) fn record(
         &mut self,
         running: &mut Running,
         (node, request): (u64, &Request),
-        key: u32,
+        at: usize,
         status: KeyStatus,
         further: &mut Vec<u32>,
     ) {
-        if running.kind.asks_all() {
+        let key = request.keys[at];
+        if let Some(slot) = request.slot.map(usize::from) {
+            if let Some(peer) = self.peers.get_mut(&node)
+                && status == KeyStatus::Hit
+            {
+                peer.counters.hits += 1;
+            }
+            if matches!(running.kind, OperationKind::Put | OperationKind::Pin) {
+                self.record_at_owner(running, (node, request), (slot, key), status);
+            } else if self.record_chunk(running, (slot, key), (status, request.sum(at))) {
+                further.push(key);
+            }
+        } else if running.kind.asks_all() {
             if status == KeyStatus::NotOwner {
                 running.note_not_owner(node, key, request);
             }
@@ -190,7 +217,7 @@ impl State {
         for (at, key) in request.keys.iter().enumerate() {
             match request.results.get(at).copied().flatten() {
                 Some(status) => {
-                    self.record(&mut running, (node, request), *key, status, &mut further);
+                    self.record(&mut running, (node, request), at, status, &mut further);
                 }
                 None => {
                     running.keys[*key as usize].cut |= ours && request.kind.writes();
@@ -199,7 +226,7 @@ impl State {
             }
         }
         self.report_corrupt(node, request);
-        let mut again = running.request(keys);
+        let mut again = running.request(request.slot, keys);
         again.retried = request.retried || !ours;
         let token = request.operation;
         self.hand_to_lane(&mut running, node, again);
@@ -232,8 +259,10 @@ impl State {
                 request.fill(if moved { KeyStatus::Unknown } else { status });
                 self.take_over(&mut running, node, &request);
             }
+            self.end_stripes(&mut running, status);
             for key in 0..running.keys.len() as u32 {
-                if !running.keys[key as usize].decided && running.copying == 0 {
+                let is_open = !running.keys[key as usize].decided && !running.is_computing(key);
+                if is_open && running.copying == 0 {
                     running.keys[key as usize].seen.add(status);
                     let merged = running.merged(key);
                     running.decide(key, merged);
@@ -248,10 +277,14 @@ impl State {
     fn take_over(&mut self, running: &mut Running, node: u64, request: &Request) {
         self.report_corrupt(node, request);
         let mut further = Vec::new();
-        for (at, key) in request.keys.iter().enumerate() {
+        for at in 0..request.keys.len() {
             if let Some(status) = request.results.get(at).copied().flatten() {
-                self.record(running, (node, request), *key, status, &mut further);
+                self.record(running, (node, request), at, status, &mut further);
             }
+        }
+        if running.stripes.is_some() {
+            // What else has arrived may make up for it.
+            return;
         }
         for key in further {
             let merged = running.merged(key);

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use holdfast_wire::TransportKind;
 
 use crate::random::Random;
+use crate::stripe::Pace;
 use crate::{ClientConfig, NodeEntry, TransportChoice};
 
 /// Whether a node is worth asking.
@@ -32,6 +33,8 @@ pub(crate) struct Peer {
     pub incarnation_seen: u64,
     pub last_error: String,
     pub counters: PeerCounters,
+    /// How long it took for reads lately.
+    pub pace: Pace,
 }
 
 /// Counted since the peer was first named.
@@ -58,6 +61,7 @@ impl Peer {
             incarnation_seen: 0,
             last_error: String::new(),
             counters: PeerCounters::default(),
+            pace: Pace::default(),
         }
     }
 

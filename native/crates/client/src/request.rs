@@ -78,6 +78,10 @@ pub(crate) struct Request {
     pub first_position: u32,
     pub block_bytes: usize,
     pub segments: Option<Arc<Segments>>,
+    /// Of striped blocks: the slot whose chunks it moves.
+    pub slot: Option<u8>,
+    /// Get of chunks: CRC-32C of each, as its node says.
+    pub sums: Vec<u32>,
     /// Put over shared memory: the caller's checksum of each of the keys.
     pub checksums: Vec<u32>,
     /// One entry a key, `None` until the node has answered for it.
@@ -92,6 +96,8 @@ pub(crate) struct Request {
     pub answered_epoch: u64,
     /// When the operation ends.
     pub deadline: Instant,
+    /// When it was handed to a lane.
+    pub queued_at: Option<Instant>,
     /// When it was written to the lane.
     pub sent_at: Option<Instant>,
     pub stage: PutStage,
@@ -117,6 +123,8 @@ impl Request {
             first_position: 0,
             block_bytes: 0,
             segments: None,
+            slot: None,
+            sums: Vec::new(),
             checksums: Vec::new(),
             results: Vec::new(),
             stats: Vec::new(),
@@ -124,12 +132,23 @@ impl Request {
             map_epoch: 0,
             answered_epoch: 0,
             deadline,
+            queued_at: None,
             sent_at: None,
             stage: PutStage::Asked,
             abandoned: false,
             second_look: false,
             retried: false,
         }
+    }
+
+    /// Since when its node may be expected to answer.
+    pub(crate) fn asked_at(&self, now: Instant) -> Instant {
+        self.sent_at.or(self.queued_at).unwrap_or(now)
+    }
+
+    /// The sum of a chunk that it brought, 0 when nothing is known of it.
+    pub(crate) fn sum(&self, at: usize) -> u32 {
+        self.sums.get(at).copied().unwrap_or(0)
     }
 
     /// Payload that it moves at most, bytes.

@@ -45,6 +45,16 @@ impl State {
         if keys.is_empty() {
             return;
         }
+        if self.awaits_wider_map(running, &keys) {
+            return;
+        }
+        match (&running.stripes, running.kind) {
+            (Some(_), OperationKind::Put | OperationKind::Pin) => {
+                return self.dispatch_to_owners(running, &keys);
+            }
+            (Some(_), _) => return self.dispatch_chunks(running, &keys),
+            (None, _) => {}
+        }
         let groups = if running.kind.asks_all() {
             self.group_for_all(running, &keys)
         } else {
@@ -139,7 +149,7 @@ impl State {
     }
 
     /// Takes the newest map over for an operation; false when it has that already.
-    fn adopt_map(&mut self, running: &mut Running) -> bool {
+    pub(crate) fn adopt_map(&mut self, running: &mut Running) -> bool {
         let Some(map) = &self.map else {
             return false;
         };
@@ -161,32 +171,44 @@ impl State {
 
     /// Splits a node's keys into requests of bounded size and hands them to lanes.
     pub(crate) fn request_keys(&mut self, running: &mut Running, node: u64, keys: Vec<u32>) {
-        let mut most = KEYS_PER_REQUEST_MAX as usize;
-        if running.segments.is_some() {
-            most = most.min((REQUEST_BYTES_MAX / running.block_bytes).max(1));
-        }
+        let most = keys_per_request(running.segments.is_some(), running.block_bytes);
         if keys.len() <= most {
-            let request = running.request(keys);
+            let request = running.request(None, keys);
             self.hand_to_lane(running, node, request);
             return;
         }
         for part in keys.chunks(most) {
-            let request = running.request(part.to_vec());
+            let request = running.request(None, part.to_vec());
             self.hand_to_lane(running, node, request);
         }
     }
 
-    pub(crate) fn hand_to_lane(&mut self, running: &mut Running, node: u64, request: Request) {
+    /// The same for the chunks of one slot.
+    pub(crate) fn request_chunks(
+        &mut self,
+        running: &mut Running,
+        node: u64,
+        slot: usize,
+        keys: &[u32],
+    ) {
+        let chunk_bytes = running.stripes.as_ref().map_or(1, |it| it.chunk_bytes());
+        let most = keys_per_request(running.segments.is_some(), chunk_bytes);
+        for part in keys.chunks(most) {
+            let request = running.request(Some(slot as u8), part.to_vec());
+            self.hand_to_lane(running, node, request);
+        }
+    }
+
+    pub(crate) fn hand_to_lane(&mut self, running: &mut Running, node: u64, mut request: Request) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.counters.requests += 1;
             peer.counters.keys += request.keys.len() as u64;
         }
         let now = Instant::now();
+        request.queued_at = Some(now);
         let streams = request.kind == RequestKind::Put && request.checksums.is_empty();
         let Some(number) = self.choose_lane(node, streams, now) else {
-            for key in &request.keys {
-                self.give_up_key(running, *key, KeyStatus::Unreachable);
-            }
+            self.give_up(running, node, &request);
             return;
         };
         let Some(lane) = self.lanes.get_mut(&number) else {
@@ -232,20 +254,38 @@ impl State {
         }
     }
 
-    /// A key that a node will not answer: reads go on to the next candidate later.
-    pub(crate) fn give_up_key(&mut self, running: &mut Running, key: u32, status: KeyStatus) {
-        if running.kind.asks_all() {
-            running.count_answer(key, status);
-            return;
+    /// No connection to a node can be made: its keys are asked for elsewhere.
+    fn give_up(&mut self, running: &mut Running, node: u64, request: &Request) {
+        let mut further = Vec::new();
+        for at in 0..request.keys.len() {
+            let asked = (node, request);
+            self.record(running, asked, at, KeyStatus::Unreachable, &mut further);
         }
-        running.keys[key as usize].seen.add(status);
-        self.dispatch(running, vec![key]);
+        self.dispatch(running, further);
+    }
+}
+
+/// Keys of one request whose blocks have so many bytes, if it moves any.
+fn keys_per_request(moves: bool, block_bytes: usize) -> usize {
+    let most = KEYS_PER_REQUEST_MAX as usize;
+    match moves {
+        true => most.min((REQUEST_BYTES_MAX / block_bytes).max(1)),
+        false => most,
     }
 }
 
 impl Running {
-    /// A request for some of its keys.
-    pub(crate) fn request(&self, keys: Vec<u32>) -> Request {
+    /// A request for some of its keys, or for their chunks in a slot.
+    pub(crate) fn request(&self, slot: Option<u8>, keys: Vec<u32>) -> Request {
+        let stripes = self.stripes.as_ref();
+        let chunks = slot.and_then(|slot| {
+            let memory = stripes?.memory.as_ref()?;
+            Some(Arc::clone(memory.chunks(usize::from(slot))))
+        });
+        let block_bytes = match (slot, stripes) {
+            (Some(_), Some(stripes)) => stripes.chunk_bytes(),
+            _ => self.block_bytes,
+        };
         let ids = keys.iter().map(|key| self.ids[*key as usize]).collect();
         let checksums = match self.checksums.is_empty() {
             true => Vec::new(),
@@ -266,12 +306,15 @@ impl Running {
             keys,
             ids,
             first_position: self.first_position,
-            block_bytes: self.block_bytes,
-            segments: self.segments.clone(),
+            block_bytes,
+            segments: chunks.or_else(|| self.segments.clone()),
+            slot,
+            sums: Vec::new(),
             checksums,
             map_epoch: self.map.epoch,
             answered_epoch: 0,
             deadline: self.deadline,
+            queued_at: None,
             sent_at: None,
             stage: PutStage::Asked,
             abandoned: false,

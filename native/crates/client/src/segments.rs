@@ -28,7 +28,9 @@ pub struct Plane {
 /// `[base + indices[i] * block_stride + r * run_stride, + run_bytes)` of the plane's region.
 pub struct Segments {
     planes: Vec<Plane>,
-    indices: Vec<i64>,
+    /// Planes from this one on are addressed by a block's place in the batch, not by its index.
+    placed_from: usize,
+    indices: Arc<[i64]>,
     block_bytes: usize,
 }
 
@@ -69,10 +71,45 @@ impl Segments {
             });
         }
         Ok(Self {
+            placed_from: planes.len(),
             planes: planes.into_iter().map(joined).collect(),
-            indices,
+            indices: indices.into(),
             block_bytes: block_bytes as usize,
         })
+    }
+
+    /// The bytes `[begin, end)` of every block, followed by `placed`: planes that are addressed by
+    /// a block's place in the batch and lie inside their regions.
+    pub(crate) fn window(&self, begin: usize, end: usize, placed: Vec<Plane>) -> Self {
+        let mut planes = Vec::new();
+        let mut plane_begin = 0;
+        for plane in &self.planes {
+            let plane_end = plane_begin + plane.runs * plane.run_bytes;
+            if plane_begin < end && begin < plane_end {
+                let from = begin.max(plane_begin) - plane_begin;
+                plane.cut(from, end.min(plane_end) - plane_begin, &mut planes);
+            }
+            plane_begin = plane_end;
+        }
+        let placed_from = planes.len();
+        planes.extend(placed);
+        Self {
+            placed_from,
+            indices: Arc::clone(&self.indices),
+            block_bytes: planes
+                .iter()
+                .map(|plane| plane.runs * plane.run_bytes)
+                .sum(),
+            planes,
+        }
+    }
+
+    /// By what a block is addressed in a plane.
+    fn index(&self, plane: usize, block: usize) -> i64 {
+        match plane < self.placed_from {
+            true => self.indices[block],
+            false => block as i64,
+        }
     }
 
     /// Blocks described.
@@ -124,7 +161,7 @@ impl Segments {
         most: usize,
     ) -> Option<(*mut u8, usize)> {
         let plane = self.planes.get(cursor.plane)?;
-        let begin = plane.offset(self.indices[block], cursor.run) + cursor.offset;
+        let begin = plane.offset(self.index(cursor.plane, block), cursor.run) + cursor.offset;
         let bytes = (plane.run_bytes - cursor.offset).min(most);
         cursor.offset += bytes;
         if cursor.offset == plane.run_bytes {
@@ -158,10 +195,13 @@ impl Segments {
 
     /// Every run of a block: its plane and its offset in the plane's region.
     pub(crate) fn runs(&self, block: usize) -> impl Iterator<Item = (&Plane, usize)> {
-        let index = self.indices[block];
-        self.planes.iter().flat_map(move |plane| {
-            (0..plane.runs).map(move |run| (plane, plane.offset(index, run)))
-        })
+        self.planes
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, plane)| {
+                let index = self.index(number, block);
+                (0..plane.runs).map(move |run| (plane, plane.offset(index, run)))
+            })
     }
 }
 
@@ -172,6 +212,35 @@ impl Plane {
         self.base
             .wrapping_add(index.wrapping_mul(self.block_stride))
             .wrapping_add((run as i64).wrapping_mul(self.run_stride)) as usize
+    }
+
+    /// Appends planes for the bytes `[begin, end)` of what this one has of every block: the rest
+    /// of a run, whole runs, and the beginning of one.
+    fn cut(&self, begin: usize, end: usize, planes: &mut Vec<Self>) {
+        let mut at = begin;
+        while at < end {
+            let (run, within) = (at / self.run_bytes, at % self.run_bytes);
+            let left = end - at;
+            let (runs, run_bytes) = match within == 0 && left >= self.run_bytes {
+                true => (left / self.run_bytes, self.run_bytes),
+                false => (1, left.min(self.run_bytes - within)),
+            };
+            planes.push(Self {
+                region: Arc::clone(&self.region),
+                base: self.offset_of(run, within),
+                runs,
+                run_bytes,
+                ..*self
+            });
+            at += runs * run_bytes;
+        }
+    }
+
+    /// Base of a plane that begins inside one of this one's runs.
+    fn offset_of(&self, run: usize, within: usize) -> i64 {
+        self.base
+            .wrapping_add((run as i64).wrapping_mul(self.run_stride))
+            .wrapping_add(within as i64)
     }
 }
 
@@ -245,6 +314,40 @@ mod tests {
             segments.runs(1).map(|(_, at)| at).collect::<Vec<_>>(),
             [0, 50, 500]
         );
+    }
+
+    #[test]
+    fn a_window_has_the_bytes_between_and_what_is_placed_behind() {
+        let memory = region(1000);
+        let planes = vec![plane(&memory, 0, 100, 3, 20), plane(&memory, 500, 20, 1, 0)];
+        let segments = Segments::new(planes, vec![4, 1]).expect("in bounds");
+        let tail = plane(&memory, 900, 10, 1, 0);
+        let offsets = |segments: &Segments, block| {
+            let mut cursor = BlockCursor::default();
+            let mut offsets = Vec::new();
+            while let Some((address, bytes)) = segments.next(block, &mut cursor, usize::MAX) {
+                let begin = address as usize - memory.address();
+                offsets.extend(begin..begin + bytes);
+            }
+            offsets
+        };
+        for (begin, end) in [
+            (0, 40),
+            (3, 7),
+            (5, 25),
+            (10, 30),
+            (12, 39),
+            (30, 40),
+            (40, 40),
+        ] {
+            let window = segments.window(begin, end, vec![tail.clone()]);
+            assert_eq!(window.block_bytes(), end - begin + 10);
+            for block in 0..2 {
+                let mut expected = offsets(&segments, block)[begin..end].to_vec();
+                expected.extend((0..10).map(|byte| 900 + 10 * block + byte));
+                assert_eq!(offsets(&window, block), expected, "{begin}..{end}");
+            }
+        }
     }
 
     #[test]

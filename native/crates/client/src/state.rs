@@ -3,6 +3,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use holdfast_erasure::Scheme;
 use holdfast_wire::{BlockId, KeyStatus, SpaceKey};
 
 use crate::lane::{Credential, Lane, LaneFailure};
@@ -11,6 +12,7 @@ use crate::operation::{KeyState, OperationKind, OperationShared, Running};
 use crate::peer::Peer;
 use crate::poller::{EventDescriptor, Poller, Readiness};
 use crate::random::Random;
+use crate::stripe::Stripes;
 use crate::{ClientConfig, ClientError, Segments};
 
 /// Timers below this number are not looked through for stale ones.
@@ -20,7 +22,10 @@ const TIMERS_MIN: usize = 1024;
 pub(crate) struct Space {
     pub key: SpaceKey,
     pub block_bytes: usize,
+    /// Owners that hold a copy, or a chunk, of each block.
     pub copies: usize,
+    /// How blocks are cut into chunks, where they are.
+    pub scheme: Option<Scheme>,
     pub credential: Credential,
 }
 
@@ -55,6 +60,9 @@ pub(crate) struct Counters {
     pub reroutes: u64,
     pub keys_asked_again: u64,
     pub copies_mismatched: u64,
+    pub chunks_spare: u64,
+    pub stripes_computed: u64,
+    pub stripes_mixed: u64,
 }
 
 /// A call, ready to be started.
@@ -64,6 +72,7 @@ pub(crate) struct Call {
     pub ids: Vec<BlockId>,
     pub segments: Option<Arc<Segments>>,
     pub checksums: Vec<u32>,
+    pub stripes: Option<Box<Stripes>>,
     pub argument: u32,
     pub first_position: u32,
     pub deadline: Instant,
@@ -98,6 +107,10 @@ pub(crate) struct State {
     pub timers: BinaryHeap<Reverse<(Instant, Timer)>>,
     /// Batches that wait to be copied out of shared memory.
     pub copy_batches: usize,
+    /// Operations with stripes that wait to be computed.
+    pub decodes: usize,
+    /// Bytes that striped reads may ask for on top of what they need.
+    pub spare_bytes: f64,
     pub completed: Vec<u64>,
     pub counters: Counters,
     pub closed: bool,
@@ -174,6 +187,8 @@ impl State {
             undecided: keys,
             lanes: Vec::new(),
             copy_batches: VecDeque::new(),
+            stripes: call.stripes,
+            decode: None,
             copying: 0,
             ending: None,
             notify: call.notify,
@@ -216,7 +231,8 @@ impl State {
 
     /// Half of the time, for reads that have somewhere else to go.
     fn hedge_at(&self, call: &Call, map: &ClusterMap, copies: usize) -> Option<Instant> {
-        if call.kind.asks_all() || (copies < 2 && !map.has_previous()) {
+        let elsewhere = copies > 1 || map.has_previous();
+        if call.kind.asks_all() || call.stripes.is_some() || !elsewhere {
             return None;
         }
         let now = Instant::now();
@@ -241,6 +257,9 @@ impl State {
             .collect();
         let mut running = Box::new(running);
         self.dispatch(&mut running, keys);
+        if running.undecided > 0 {
+            self.watch_late(&mut running, Instant::now());
+        }
         self.operations.insert(token, running);
         self.finish_if_done(token);
         self.settle();
@@ -285,6 +304,7 @@ impl State {
         if running.undecided > 0 || running.copying > 0 {
             return;
         }
+        self.let_chunks_go(token);
         let Some(mut running) = self.operations.remove(&token) else {
             return;
         };
@@ -314,7 +334,12 @@ impl State {
         let bytes = served * running.block_bytes as u64;
         self.counters.keys_served += served;
         match running.kind {
-            OperationKind::Get => self.counters.bytes_read += bytes,
+            OperationKind::Get => {
+                self.counters.bytes_read += bytes;
+                if running.stripes.is_some() {
+                    self.earn_spare(bytes);
+                }
+            }
             OperationKind::Put => self.counters.bytes_written += bytes,
             _ => {}
         }

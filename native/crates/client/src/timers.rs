@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use holdfast_wire::KeyStatus;
 
 use crate::lane::{Lane, LaneFailure};
-use crate::operation::OperationKind;
+use crate::operation::{OperationKind, Running};
 use crate::peer::Health;
 use crate::state::{State, Timer};
 
@@ -72,7 +72,7 @@ impl State {
 
     /// Takes in what lies in the kernel for an operation: its answer may be there, and a node does
     /// not look silent because this client was busy elsewhere or waits for a low-water mark.
-    fn catch_up(&mut self, token: u64) {
+    pub(crate) fn catch_up(&mut self, token: u64) {
         let lanes = self.operations.get(&token).map(|it| it.lanes.clone());
         for number in lanes.unwrap_or_default() {
             if let Some(lane) = self.lanes.get_mut(&number) {
@@ -90,7 +90,7 @@ impl State {
 
     /// Nodes that owe the operation an answer and have sent nothing since they were asked, with
     /// how long that is.
-    fn silent_nodes(&self, token: u64, now: Instant) -> Vec<(u64, Duration)> {
+    pub(crate) fn silent_nodes(&self, token: u64, now: Instant) -> Vec<(u64, Duration)> {
         let Some(running) = self.operations.get(&token) else {
             return Vec::new();
         };
@@ -136,6 +136,14 @@ impl State {
     /// Half of a read's time is over: what silent nodes owe is asked for elsewhere, where every
     /// key has somewhere else to go.
     fn hedge(&mut self, token: u64, now: Instant) {
+        let striped = |running: &Running| running.stripes.is_some();
+        if self
+            .operations
+            .get(&token)
+            .is_some_and(|running| striped(running))
+        {
+            return self.look_for_late(token, now);
+        }
         self.catch_up(token);
         for (node, silence) in self.silent_nodes(token, now) {
             let Some(running) = self.operations.get(&token) else {
@@ -184,7 +192,7 @@ impl State {
     }
 }
 
-impl crate::operation::Running {
+impl Running {
     /// Whether a key can still be asked for elsewhere.
     fn has_more(&self, key: u32) -> bool {
         let id = self.ids[key as usize];

@@ -175,6 +175,10 @@ impl Lane {
         let answers = GetAnswer::decode(body, request.ids.len())?;
         let mut blocks = Vec::with_capacity(answers.len());
         let mut results = vec![None; answers.len()];
+        let sums = match request.slot {
+            Some(_) => answers.iter().map(|answer| answer.crc).collect(),
+            None => Vec::new(),
+        };
         for (at, answer) in answers.into_iter().enumerate() {
             if answer.status == KeyStatus::Hit {
                 blocks.push(Expected { at, answer });
@@ -199,6 +203,7 @@ impl Lane {
         };
         let mut request = self.requests.swap_remove(at);
         request.results = results;
+        request.sums = sums;
         // Without hits the receiver finishes it at its next step.
         self.receiver.expect(request, segments, blocks);
         Ok(())
@@ -217,6 +222,10 @@ impl Lane {
         let located = LocatedAnswer::decode(body, request.ids.len())?;
         let mut blocks = Vec::with_capacity(located.len());
         let mut results = vec![None; located.len()];
+        let sums = match request.slot {
+            Some(_) => located.iter().map(|block| block.crc).collect(),
+            None => Vec::new(),
+        };
         for (at, block) in located.into_iter().enumerate() {
             if block.status != KeyStatus::Hit {
                 results[at] = Some(block.status);
@@ -236,6 +245,7 @@ impl Lane {
         }
         let mut request = self.requests.swap_remove(at);
         request.results = results;
+        request.sums = sums;
         self.settle(&request);
         if !request.abandoned {
             events.push(LaneEvent::Located(Box::new(request), blocks));

@@ -334,7 +334,7 @@ impl Lane {
             let next = sole_get(&self.requests);
             match self.receiver.step(&self.stream, may_read, next)? {
                 Step::Frame(frame) => self.on_frame(&frame, now, events)?,
-                Step::Finished(request) => self.finish(request, Outcome::Answered, events),
+                Step::Finished(request) => self.finish(*request, Outcome::Answered, events),
                 Step::Moved(bytes, more) => {
                     left = left.saturating_sub(bytes);
                     // The end may lie behind bytes that came with it: it is announced only once.
@@ -395,7 +395,8 @@ impl Lane {
             .all(|request| request.keys.iter().all(|key| holds(*key)))
     }
 
-    fn requests_of(&self, operation: u64) -> impl Iterator<Item = &Request> {
+    /// Requests of an operation that are not wholly answered.
+    pub(crate) fn requests_of(&self, operation: u64) -> impl Iterator<Item = &Request> {
         self.requests
             .iter()
             .chain(&self.waiting)

@@ -46,7 +46,7 @@ pub(crate) enum Step {
     /// A whole frame is there.
     Frame(Frame),
     /// The payload of this request has arrived.
-    Finished(Request),
+    Finished(Box<Request>),
     /// So many bytes were taken; `false`: the kernel has no more now.
     Moved(usize, bool),
     /// Nothing can be done without reading.

@@ -166,6 +166,7 @@ pub fn client(config: ClientConfig, block_bytes: u32, copies: u8, map: ClusterMa
             SPACE,
             block_bytes,
             copies,
+            None,
             &ticket(TicketKind::Space, block_bytes),
         )
         .expect("space");

@@ -259,6 +259,16 @@ impl Script {
                 drop(blocks);
                 self.get(stream, header, request.ids)
             }
+            Kind::Pin => {
+                for id in request.ids {
+                    let status = match blocks.contains_key(id) {
+                        true => KeyStatus::Hit,
+                        false => KeyStatus::Miss,
+                    };
+                    PutDone::push(&mut out, status);
+                }
+                answer(stream, Kind::PinAnswer, header, &out)
+            }
             Kind::Delete | Kind::Report => {
                 for id in request.ids {
                     let gone = blocks.remove(id).is_some();

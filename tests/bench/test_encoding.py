@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.stripes import parse
+from bench.encoding import parse
 
 
 def test_measures_are_read_by_name() -> None:
