@@ -32,6 +32,7 @@ from holdfast._results import (
 from holdfast._segments import Segments
 from holdfast._space import Space
 from holdfast._status import Status
+from holdfast._survival import Survival
 from holdfast._tls import Tls
 from holdfast.errors import (
     AlreadyExists,
@@ -104,6 +105,7 @@ __all__ = [
     "StaleEpoch",
     "StatResult",
     "Status",
+    "Survival",
     "Timeouts",
     "Tls",
     "Unauthenticated",

@@ -146,18 +146,23 @@ class Cluster:
         priority: int = 0,
         fingerprint: str = "",
         create: bool = False,
+        force: bool = False,
     ) -> Space:
         """Opens a space; with `create`, makes it when it is missing.
 
-        block_bytes: bytes of every block, up to 16 MiB; None: whatever the space has (needed to
-        create). redundancy: "single" or "mirror:2"; None: whatever it has, "single" for a new
-        one. ttl: seconds after its write at which a block is dropped, 0 for never. priority: 0 to
-        255, blocks of higher priority stay longer. fingerprint: what the bytes depend on (model,
-        layout, data type); without `create`, empty stands for any.
+        block_bytes: bytes of every block, up to 16 MiB (up to 256 MiB for ec:K+M where each shard
+        has no more than that); None: whatever the space has (needed to create). redundancy:
+        "single", "mirror:2", or "ec:4+2" for 4 data and 2 parity shards; None: whatever it has,
+        "single" for a new one. ttl: seconds after its write at which a block is dropped, 0 for
+        never. priority: 0 to 255, blocks of higher priority stay longer. fingerprint: what the
+        bytes depend on (model, layout, data type); without `create`, empty stands for any. force:
+        create a space of ec:K+M also where the cluster has fewer than K + M nodes or hosts, but K
+        nodes at least; `Space.survival` then says what its blocks survive.
 
         Raises NotFound (without `create`), SpaceMismatch (it exists with another block size,
-        redundancy or fingerprint; names both), InvalidArgument, Unauthenticated, Unavailable,
-        DeadlineExceeded, Closed, ForkedError.
+        redundancy or fingerprint; names both), FailedPrecondition (the cluster has too few nodes or
+        hosts for its shards), InvalidArgument, Unauthenticated, Unavailable, DeadlineExceeded,
+        Closed, ForkedError.
         """
         if create and block_bytes is None:
             raise InvalidArgument(f"creating space {name!r} needs block_bytes")
@@ -177,6 +182,7 @@ class Cluster:
             ttl_s=ttl,
             priority=priority,
             fingerprint=fingerprint,
+            force=force,
         )
         session = self._live()
         return Space(session, session.open_space(request))

@@ -21,6 +21,7 @@ from holdfast._metadata import MetadataClient
 from holdfast._metadata_methods import AUTHENTICATE, GET_MAP, OPEN_SPACE
 from holdfast._native_errors import translated
 from holdfast._space_binding import SpaceBinding
+from holdfast._survival import Survival
 from holdfast._tls import Tls
 from holdfast.errors import Closed, ForkedError, HoldfastError, InvalidArgument, NotFound
 from holdfast_kvstore.cluster_map import ClusterMap, NodeState
@@ -63,6 +64,7 @@ class Session:
         self._process = os.getpid()
         self._lock = Lock()
         self._bindings: dict[int, SpaceBinding] = {}
+        self._map_width = 0
         self._closed = False
         self._failure: HoldfastError | None = None
         try:
@@ -126,8 +128,13 @@ class Session:
         request.client_id = self.metadata.client_id
         request.sequence = self.metadata.next_sequence()
         reply = self.metadata.call(OPEN_SPACE, request, self._metadata_s)
+        survival = Survival.read(reply.survival) if reply.HasField("survival") else None
         with self._lock:
-            binding = self._bindings.setdefault(reply.space.number, SpaceBinding(reply.space))
+            opened = SpaceBinding(reply.space, survival)
+            binding = self._bindings.setdefault(reply.space.number, opened)
+        if binding.owners > self._map_width:
+            # The rows of the map that is known here are older than the space, and too short.
+            self.install_map(self.metadata.call(GET_MAP, pb.MapRequest(), self._metadata_s))
         self._bind(binding, reply.ticket.bytes)
         self.watch.keep_ticket(binding, reply.ticket.lifetime_ms / 1000)
         return binding
@@ -183,7 +190,7 @@ class Session:
                 tenant=self.tenant_number,
                 space=binding.number,
                 block_bytes=binding.block_bytes,
-                copies=binding.copies,
+                copies=binding.owners,
                 ticket=ticket,
             )
         except holdfast_native.NativeError as error:  # closed at this moment
@@ -202,6 +209,7 @@ class Session:
             previous=value.previous.data,
             nodes=_native_nodes(value),
         )
+        self._map_width = value.width
 
     def observe(self, reasons: Mapping[str, int]) -> None:
         """Looks at the outcome of a call: what it tells about map and tickets."""

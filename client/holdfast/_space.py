@@ -21,6 +21,7 @@ from holdfast._results import (
 from holdfast._segments import Segments
 from holdfast._session import Session
 from holdfast._space_binding import SpaceBinding
+from holdfast._survival import Survival
 
 
 class Space:
@@ -57,8 +58,13 @@ class Space:
 
     @property
     def redundancy(self) -> str:
-        """ "single" or "mirror:N"."""
+        """ "single", "mirror:N" or "ec:K+M"."""
         return self._binding.info.redundancy
+
+    @property
+    def survival(self) -> Survival | None:
+        """What its blocks survived when this opening created it; None where it was there before."""
+        return self._binding.survival
 
     @property
     def ttl(self) -> int:

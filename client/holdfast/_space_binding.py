@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast._survival import Survival
 from holdfast.errors import HoldfastError
 from holdfast_kvstore.redundancy import Redundancy
 from holdfast_proto.meta_pb2 import SpaceInfo
@@ -14,6 +15,8 @@ class SpaceBinding:
     """A space of this tenant as the metadata cluster described it when it was opened."""
 
     info: SpaceInfo
+    survival: Survival | None = None
+    """What its blocks survive, if it was created by this opening."""
     failure: HoldfastError | None = None
     """Set by the background thread once the space is gone; every later call raises it."""
 
@@ -33,9 +36,19 @@ class SpaceBinding:
         return self.info.block_bytes
 
     @property
-    def copies(self) -> int:
-        """Whole copies of each block."""
-        return Redundancy.parse(self.info.redundancy).copies
+    def redundancy(self) -> Redundancy:
+        """Whole copies, or shards and parity."""
+        return Redundancy.parse(self.info.redundancy)
+
+    @property
+    def owners(self) -> int:
+        """Nodes that hold something of each block."""
+        return self.redundancy.owners
+
+    @property
+    def data(self) -> int:
+        """Owners that are needed to read a block."""
+        return self.redundancy.data
 
     def check_usable(self) -> None:
         """Raises NotFound once the space was deleted."""

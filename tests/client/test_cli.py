@@ -148,6 +148,33 @@ def test_the_life_of_a_space(run: Run) -> None:
     run("space", "describe", "cli-space", expect=ExitCode.NOT_FOUND)
 
 
+def test_a_space_of_shards_says_what_it_survives_less(run: Run) -> None:
+    block = ("--block-bytes", "65536")
+    made = run("space", "create", "cli-shards", *block, "--redundancy", "ec:2+1").stdout
+    assert "survives" not in made
+    refused = run(
+        "space", "create", "cli-wide", *block, "--redundancy", "ec:2+2", expect=ExitCode.FAILED
+    )
+    assert "ec:2+2 needs 4 data nodes, 3 of this cluster can take blocks now" in refused.stderr
+    run("space", "create", "cli-wide", *block, "--redundancy", "ec:4+2", "--force",
+        expect=ExitCode.FAILED)  # fmt: skip
+    made = run("space", "create", "cli-wide", *block, "--redundancy", "ec:2+2", "--force").stdout
+    assert "placed 3 of 4 shards; survives 1 failure instead of 2" in made
+    assert "ec:2+2" in run("space", "list").stdout
+    lines = run("status").stdout.splitlines()
+    assert "ec:2+1: 1 host failure" in lines
+    assert "ec:2+2: 1 host failure instead of 2, 3 of 4 shards placed" in lines
+    found = {
+        one["redundancy"]: one for one in json.loads(run("status", "--json").stdout)["survivals"]
+    }
+    assert (found["ec:2+2"]["placed"], found["ec:2+2"]["hosts_now"]) == (3, 1)
+    doctor = {one["subject"]: one for one in json.loads(run("doctor", "--json").stdout)}
+    assert doctor["spaces of ec:2+1"]["level"] == "fine"
+    assert doctor["spaces of ec:2+2"]["level"] == "note"
+    for name in ("cli-shards", "cli-wide"):
+        run("space", "delete", name, "--yes")
+
+
 def test_a_file_goes_in_and_comes_out(run: Run, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     source, copy = tmp_path / "source", tmp_path / "copy"

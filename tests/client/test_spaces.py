@@ -152,3 +152,23 @@ def test_tenants_do_not_see_each_others_spaces(local: holdfast.LocalCluster) -> 
         other = theirs.space("shared-name", block_bytes=BLOCK_BYTES, create=True)
         assert other.number != space.number
         assert other.match(keys(0, 3)) == 0
+
+
+def test_a_space_of_shards_is_bound_once_rows_are_as_wide_as_it_needs(
+    tcp_cluster: holdfast.Cluster, new_name: Name
+) -> None:
+    name = new_name()
+    with pytest.raises(holdfast.FailedPrecondition, match="needs 4 data nodes, 3 of this cluster"):
+        tcp_cluster.space(name, block_bytes=1 << 20, redundancy="ec:3+1", create=True)
+    made = tcp_cluster.space(
+        name, block_bytes=1 << 20, redundancy="ec:3+1", create=True, force=True
+    )
+    assert made.redundancy == "ec:3+1"
+    assert made.survival is not None
+    assert (made.survival.placed, made.survival.owners, made.survival.hosts) == (3, 4, 0)
+    assert not made.survival.is_whole
+    opened = tcp_cluster.space(name, redundancy="ec:3+1")
+    assert opened.number == made.number
+    with pytest.raises(holdfast.InvalidArgument, match="32 data and 1 to 8 parity"):
+        tcp_cluster.space(new_name(), block_bytes=4096, redundancy="ec:40+9", create=True)
+    tcp_cluster.delete_space(name)

@@ -8,9 +8,11 @@ import typer
 
 from holdfast.cli import checks
 from holdfast.cli.checks import Finding, Level
+from holdfast.cli.checks.finding import note
 from holdfast.cli.exit_codes import ExitCode
 from holdfast.cli.output import print_json, say, table
-from holdfast.cli.reach import reach_of
+from holdfast.cli.reach import Reach, reach_of
+from holdfast.errors import HoldfastError
 
 _COLORS = {Level.FINE: "green", Level.NOTE: "yellow", Level.PROBLEM: "red"}
 
@@ -19,7 +21,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Look at memory limits, huge pages, io_uring, RDMA devices, clock and ports.
+    """Look at memory limits, huge pages, io_uring, RDMA devices, clock, ports, and redundancy.
 
     Exit status 6 if something will not work; notes are advice.
 
@@ -27,7 +29,7 @@ def doctor(
     """
     reach = reach_of(context)
     reach.check_context()
-    found = _examine(reach.address)
+    found = [*_examine(reach.address), *_ask(reach)]
     if as_json:
         print_json(
             [
@@ -57,6 +59,17 @@ def _examine(address: str) -> list[Finding]:
         *checks.check_ports(),
         *checks.check_reach(address),
     ]
+
+
+def _ask(reach: Reach) -> list[Finding]:
+    """What only operators may ask the cluster; nothing where that is not possible from here."""
+    if not (reach.address and reach.secret):
+        return []
+    try:
+        with reach.admin() as admin:
+            return checks.check_redundancy(admin)
+    except HoldfastError as error:
+        return [note("spaces", f"not known: {error.message}", "see the cluster's findings above")]
 
 
 def _show(found: list[Finding]) -> None:

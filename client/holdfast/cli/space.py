@@ -25,8 +25,12 @@ _TEXT_SHOWN = 24
 def create(
     context: typer.Context,
     name: Name,
-    block_bytes: Annotated[int, typer.Option(help="Bytes of every block, up to 16 MiB.", min=1)],
-    redundancy: Annotated[str, typer.Option(help='"single" or "mirror:2".')] = "single",
+    block_bytes: Annotated[
+        int, typer.Option(help="Bytes of every block, up to 16 MiB a shard.", min=1)
+    ],
+    redundancy: Annotated[
+        str, typer.Option(help='"single", "mirror:2", or "ec:4+2" for 4 data and 2 parity shards.')
+    ] = "single",
     ttl: Annotated[
         int, typer.Option(help="Drop blocks so many seconds after their write; 0: never.", min=0)
     ] = 0,
@@ -36,10 +40,15 @@ def create(
     fingerprint: Annotated[
         str, typer.Option(help="What the bytes depend on: model, layout, data type.")
     ] = "",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Create it also where fewer nodes or hosts survive less."),
+    ] = False,
 ) -> None:
     """Create a space, or check that it exists with these properties.
 
-    Example: [bold]holdfast space create llama-3-8b --block-bytes 2097152 --redundancy mirror:2[/]
+    Examples: [bold]holdfast space create llama-3-8b --block-bytes 2097152 --redundancy mirror:2[/],
+    [bold]holdfast space create shards --block-bytes 4194304 --redundancy ec:4+2[/]
     """
     with reach_of(context).cluster() as cluster:
         space = cluster.space(
@@ -50,8 +59,12 @@ def create(
             priority=priority,
             fingerprint=fingerprint,
             create=True,
+            force=force,
         )
         say(f"space {space.name} has number {space.number}")
+        survival = space.survival
+        if survival is not None and not survival.is_whole:
+            say(f"{survival}")
 
 
 @app.command("list")

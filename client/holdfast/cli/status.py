@@ -1,4 +1,4 @@
-"""`holdfast status`: members, leader, data nodes, capacity, hit rate."""
+"""`holdfast status`: members, leader, data nodes, capacity, hit rate, failures to be taken."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from holdfast.cli.exit_codes import ExitCode
 from holdfast.cli.node_health import answers
 from holdfast.cli.output import human_bytes, out, percent, print_json, rich_table, say, table
 from holdfast.cli.reach import reach_of
+from holdfast.cli.survivals import survival_lines, survival_values
 from holdfast.errors import HoldfastError
 from holdfast_proto import meta_pb2 as pb
 
@@ -43,7 +44,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show members, leader, data nodes, capacity and hit rate.
+    """Show members, leader, data nodes, capacity, hit rate, and what failures can be taken now.
 
     Exit status 6 if there is no leader, a member is unreachable or a data node is down, out or
     silent. One that is being drained and answers is as it should be.
@@ -188,6 +189,7 @@ def as_values(found: pb.StatusReply) -> dict[str, Any]:
         "spaces": found.spaces,
         "hit_rate": hits / asked if asked else None,
         "healthy": is_healthy(found),
+        "survivals": survival_values(found.survivals),
         "members": members,
         "nodes": nodes,
     }
@@ -199,6 +201,8 @@ def _load_fields() -> Sequence[Any]:
 
 def _show(found: pb.StatusReply) -> None:
     say(summary(found))
+    for line in survival_lines(found):
+        say(line)
     table(MEMBER_COLUMNS, member_rows(found.members))
     table(NODE_COLUMNS, node_rows(found.nodes))
 
@@ -221,6 +225,7 @@ def _picture(admin: AdminClient) -> RenderableType:
         return f"[red]no answer:[/] {error.message}"
     return Group(
         summary(found),
+        *survival_lines(found),
         rich_table(MEMBER_COLUMNS, member_rows(found.members)),
         rich_table(NODE_COLUMNS, node_rows(found.nodes)),
     )

@@ -5,6 +5,7 @@ from holdfast.cli.checks.devices import check_io_uring, check_rdma
 from holdfast.cli.checks.finding import Finding, Level
 from holdfast.cli.checks.memory import check_huge_pages, check_limits, check_memory
 from holdfast.cli.checks.network import check_ports, check_reach
+from holdfast.cli.checks.redundancy import check_redundancy
 
 __all__ = [
     "Finding",
@@ -17,4 +18,5 @@ __all__ = [
     "check_ports",
     "check_rdma",
     "check_reach",
+    "check_redundancy",
 ]
