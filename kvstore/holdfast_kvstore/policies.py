@@ -37,6 +37,8 @@ class Limits:
     """Owners of a group: width of the cluster map's rows."""
     groups_max: int = 1 << 20
     """Placement groups of one cluster."""
+    places_max: int = 3 << 20
+    """Groups times the width of their rows: two bytes each in one command of the Raft log."""
     groups_per_node_planned: int = 100
     """Placement groups at creation for each node that the cluster is planned to have."""
     nodes_max: int = 4_096

@@ -154,6 +154,41 @@ def test_tickets_hold_what_data_nodes_check(
     assert me.ticket.lifetime_ms == (found.expires_at_s - found.issued_at_s - 5) * 1000
 
 
+def test_tickets_of_shards_tell_data_nodes_of_chunks_and_owners(
+    one: Members, operator: MetadataClient, tenant: MetadataClient
+) -> None:
+    with pytest.raises(FailedPrecondition, match=r"ec:2\+1 needs 2 data nodes to hold"):
+        tenant.open_space("cut", 4096, redundancy="ec:2+1", force=True)
+    nodes = [
+        operator.join(incarnation=7, tcp_address=f"127.0.0.1:{number}", host=f"host-{number}")
+        for number in (1, 2)
+    ]
+    try:
+        for node in nodes:
+            operator.call(
+                "Membership", "Heartbeat", meta.HeartbeatRequest(id=node.id, incarnation=7)
+            )
+        with pytest.raises(FailedPrecondition, match="needs 3 data nodes, 2 of this cluster"):
+            tenant.open_space("cut", 4096, redundancy="ec:2+1")
+        opened = tenant.open_space("cut", 4096, redundancy="ec:2+1", force=True)
+        assert opened.space.block_bytes == 4096
+        assert (opened.survival.placed, opened.survival.owners) == (2, 3)
+        assert (opened.survival.hosts, opened.survival.failures) == (0, 1)
+        assert not tenant.open_space("cut", 4096, create=False).HasField("survival")
+        reply = tenant.call("Tenancy", "GetMap", meta.MapRequest())
+        value = decode_map(reply.map)
+        assert value.width >= 3
+        keys = {key_id(key): key for key in value.ticket_keys}
+        found = verify(keys, opened.ticket.bytes, int(time.time()), value.cluster_id)
+        assert (found.block_bytes, found.copies) == (2048 + 32, 3)
+        survivals = {each.redundancy: each for each in operator.status().survivals}
+        assert survivals["ec:2+1"].placed == 2
+    finally:
+        for node in nodes:
+            request = meta.NodeRequest(node=node.id, force=True)
+            operator.call("Admin", "RemoveNode", request)
+
+
 def test_space_is_opened_as_it_is(tenant: MetadataClient) -> None:
     tenant.open_space("s", 4096, fingerprint="llama")
     assert tenant.open_space("s", 0, create=False).space.fingerprint == "llama"

@@ -12,6 +12,7 @@ from holdfast_kvstore.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    QuotaExceeded,
     SpaceMismatch,
 )
 from holdfast_kvstore.spaces import SpaceSpec
@@ -215,6 +216,19 @@ def test_too_few_hosts_are_refused_unless_forced(sharded: MachineRig) -> None:
         create_space(sharded, name="wide", redundancy="ec:5+2")
     create_space(sharded, name="wide", redundancy="ec:5+2", force=True)
     assert sharded.map().width == 7
+
+
+def test_rows_are_no_wider_than_one_command_of_the_log_can_carry() -> None:
+    rig = MachineRig(groups=600_000, width=3)
+    rig.apply(raise_level=records.RaiseLevel(level=levels.SHARDS))
+    rig.create_tenant("a")
+    for _ in range(6):
+        rig.join()
+    with pytest.raises(QuotaExceeded, match="needs rows of 6 places, 600000 groups can have 5"):
+        create_space(rig, redundancy="ec:4+2")
+    create_space(rig, redundancy="ec:3+2")
+    wide = rig.refusal(split_groups=records.SplitGroups(factor=2))
+    assert isinstance(wide, InvalidArgument)
 
 
 def test_the_same_space_is_found_again_whatever_became_of_the_nodes(sharded: MachineRig) -> None:

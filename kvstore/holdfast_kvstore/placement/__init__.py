@@ -117,9 +117,12 @@ def split(owners: Int32Array, factor: int) -> Int32Array:
 
     Raises InvalidArgument for a factor below 1 or too many groups.
     """
-    if factor < 1 or len(owners) * factor > LIMITS.groups_max:
+    group_count, width = owners.shape
+    most = min(LIMITS.groups_max, LIMITS.places_max // width)
+    if factor < 1 or group_count * factor > most:
         raise InvalidArgument(
-            f"{len(owners)} groups cannot be split by {factor}: {LIMITS.groups_max} are possible"
+            f"{group_count} groups of {width} places cannot be split by {factor}: {most} are "
+            "possible"
         )
     return np.repeat(owners, factor, axis=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast_kvstore.errors import QuotaExceeded
+from holdfast_kvstore.policies import LIMITS
 from holdfast_kvstore.redundancy import Redundancy
 from holdfast_kvstore.spaces import SpaceSpec
 from holdfast_metanode.state import levels
@@ -42,6 +43,7 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     before = change.map()
     if spec.redundancy.is_cut:
         check_shard_room(before, spec.redundancy, force=operation.force)
+        _check_places(before.group_count, spec.redundancy)
     record = records.SpaceRecord(spec=spec.encode(), created_at_ms=change.now_ms)
     tenant.spaces += 1
     counters.view_version += 1
@@ -51,6 +53,14 @@ def apply(change: Change, operation: records.CreateSpace) -> records.Result:
     if spec.redundancy.owners > before.width and change.cluster().level >= levels.SHARDS:
         change.put_map(widened(before, spec.redundancy.owners))
     return records.Result(space=record)
+
+
+def _check_places(group_count: int, redundancy: Redundancy) -> None:
+    if group_count * redundancy.owners > LIMITS.places_max:
+        raise QuotaExceeded(
+            f"{redundancy} needs rows of {redundancy.owners} places, {group_count} groups can have "
+            f"{LIMITS.places_max // group_count}: use fewer shards"
+        )
 
 
 def spec_of(operation: records.CreateSpace, tenant: str, number: int) -> SpaceSpec:

@@ -59,7 +59,7 @@ class TenancyService(TenancyServicer):
             fingerprint=request.fingerprint if request.create or request.fingerprint else None,
             redundancy=Redundancy.parse(request.redundancy) if request.redundancy else None,
         )
-        await self._wait_placed(spec)
+        await self._wait_placed(spec, created=created)
         with self._member.machine.view() as view:
             cluster, cluster_map = view.cluster(), view.map()
         return meta.OpenSpaceReply(
@@ -68,15 +68,17 @@ class TenancyService(TenancyServicer):
             survival=survival_info(cluster_map, spec.redundancy) if created else None,
         )
 
-    async def _wait_placed(self, spec: SpaceSpec) -> None:
+    async def _wait_placed(self, spec: SpaceSpec, *, created: bool) -> None:
         """Until groups have owners at all places of the space; most have them already.
 
-        Before that a caller would put blocks to fewer owners than they are to have. Raises
+        Before that a caller would put blocks to fewer owners than they are to have. A new space of
+        shards also waits for nodes that have just joined, to say what it survives. Raises
         Unavailable.
         """
+        all_up = created and spec.redundancy.is_cut
         try:
             async with asyncio.timeout(self._member.config.raft.command_deadline_ms / 1000):
-                while not self._is_placed(spec):
+                while not self._is_placed(spec, all_up):
                     await self._member.hub.changed()
         except TimeoutError:
             raise Unavailable(
@@ -84,9 +86,9 @@ class TenancyService(TenancyServicer):
                 f"{spec.redundancy} yet: open it again in a moment"
             ) from None
 
-    def _is_placed(self, spec: SpaceSpec) -> bool:
+    def _is_placed(self, spec: SpaceSpec, all_up: bool) -> bool:
         with self._member.machine.view() as view:
-            return has_places(view.map(), spec.redundancy.owners)
+            return has_places(view.map(), spec.redundancy.owners, all_up=all_up)
 
     async def _is_absent_here(self, name: str) -> bool:
         """Whether the leader can go straight to creating it: one round less."""

@@ -49,15 +49,18 @@ def check_shard_room(cluster_map: ClusterMap, redundancy: Redundancy, *, force: 
         )
 
 
-def has_places(cluster_map: ClusterMap, owners: int) -> bool:
+def has_places(cluster_map: ClusterMap, owners: int, *, all_up: bool = False) -> bool:
     """Whether groups were placed since rows became wide enough for so many owners.
 
-    Fewer are enough where there are no more nodes.
+    Fewer are enough where no more nodes own groups; all_up: where no more nodes are up.
     """
     width = min(owners, cluster_map.width)
     filled = int((cluster_map.owners[:, :width] != HOLE).sum(axis=1).max())
-    owning = sum(slot != HOLE for slot in np.unique(cluster_map.owners).tolist())
-    return filled >= min(width, int(owning))
+    nodes = sum(slot != HOLE for slot in np.unique(cluster_map.owners).tolist())
+    if all_up:
+        up = [n for n in cluster_map.nodes if n.weight > 0 and n.state is NodeState.UP]
+        nodes = max(nodes, len(up))
+    return filled >= min(width, int(nodes))
 
 
 def _able_nodes(cluster_map: ClusterMap) -> list[Node]:
