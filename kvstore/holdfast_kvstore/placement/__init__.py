@@ -48,9 +48,10 @@ def place(
         return owners
     wide = Domains.of(nodes, width)
     before = None if current is None else _kept(wide, nodes, current)
-    behind = None if before is None else Behind(wide, before, domains.width)
+    is_wide = wide.width > domains.width
+    behind = Behind(wide, before, domains.width) if is_wide and before is not None else None
     rows = _place_copies(domains, group_count, before, behind)
-    if wide.width > domains.width:
+    if is_wide:
         rows = widen(wide, rows, before)
     owners[:, : wide.width] = wide.slots[rows]
     return owners

@@ -67,12 +67,16 @@ def insert_needy(table: Table, slacks: Int64Array) -> None:
     # What can be spared only becomes less: a row that is no candidate now never becomes one.
     every = np.arange(len(table.rows))
     candidates = [_candidates(table, variant, slacks, every) for variant in variants]
-    for node in needy:
-        for number, variant in enumerate(variants):
-            for _ in range(PASSES_MAX):
-                candidates[number] = _candidates(table, variant, slacks, candidates[number])
-                if not _insert(table, variant, slacks, node, candidates[number]):
-                    break
+    for sparing in (True, False) if table.behind is not None else (False,):
+        for node in needy:
+            for number, variant in enumerate(variants):
+                for _ in range(PASSES_MAX):
+                    candidates[number] = _candidates(table, variant, slacks, candidates[number])
+                    groups = candidates[number]
+                    if sparing and table.behind is not None:
+                        groups = groups[~table.behind.driven_out_by(node, groups)]
+                    if not _insert(table, variant, slacks, node, groups):
+                        break
 
 
 def _candidates(

@@ -84,6 +84,9 @@ class _Step:
         groups = np.flatnonzero(giving)
         groups = groups[~table.domains.conflicts(table.rows[groups], place, np.array(node))]
         groups = groups[np.argsort(scores(table.domains, groups, np.array(node)), kind="stable")]
+        if table.behind is not None:
+            out = table.behind.driven_out_by(node, groups)
+            groups = groups[np.argsort(out, kind="stable")]
         givers = table.rows[groups, place]
         groups = groups[rank_within(givers) < spare[givers]]
         table.put(groups[:wanted], place, node)
