@@ -64,9 +64,7 @@ def measure(pairs: int, sample_bytes: int, latencies: int) -> list[Figure]:
 
 
 def _space(here: Bed, name: str) -> holdfast.Space:
-    return here.cluster.space(
-        name, block_bytes=BLOCK_BYTES, redundancy=REDUNDANCY, create=True
-    )
+    return here.cluster.space(name, block_bytes=BLOCK_BYTES, redundancy=REDUNDANCY, create=True)
 
 
 class _Reader:
@@ -102,9 +100,7 @@ def _get_pairs(
 ) -> Figure:
     probe = RawProbe(peer.address)
     memory = reader.memory.data
-    sizes = best_sizes(
-        lambda size: probe.receive(memory, sample_bytes // 4, size.read, size.write)
-    )
+    sizes = best_sizes(lambda size: probe.receive(memory, sample_bytes // 4, size.read, size.write))
 
     def ours() -> Sample:
         return pipelined(reader.start, sample_bytes, here.node_pids, all_hit)
@@ -147,6 +143,7 @@ def _put_pairs(here: Bed, peer: PeerProcess, pairs: int, sample_bytes: int) -> F
 
 def _degraded(here: Bed, reader: _Reader, pairs: int, sample_bytes: int) -> Figure:
     """The same client before and after a node is killed; its chunks are computed from others."""
+
     def sample() -> Sample:
         return pipelined(reader.start, sample_bytes, (), all_hit)
 

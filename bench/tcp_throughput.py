@@ -22,6 +22,7 @@ from bench.pairs import Pairs, Sample, alternate
 from bench.raw_peer import SEED, PeerProcess, raw_peer
 from holdfast_native import RawProbe
 
+
 def measure(pairs: int, sample_bytes: int) -> list[Figure]:
     """Figures of get, its CPU, and put."""
     with raw_peer(SET_BYTES) as peer, bed(transport="tcp") as here:

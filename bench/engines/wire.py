@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from bench.batches import best_sizes
 from bench.bed import MIB
 from bench.raw_peer import raw_peer
-from bench.batches import best_sizes
 from holdfast_native import RawProbe
 
 _SET_BYTES = 512 * MIB

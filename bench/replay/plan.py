@@ -60,9 +60,9 @@ def plan_for(
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     if block_kib is None:
         block_kib = BLOCK_KIB_MAX
-        while block_kib > 1 and _arena_mib(
-            trace, block_kib << 10, redundancy, data_nodes
-        ) << 20 > (half // data_nodes):
+        while block_kib > 1 and _arena_mib(trace, block_kib << 10, redundancy, data_nodes) << 20 > (
+            half // data_nodes
+        ):
             block_kib //= 2
     if not 1 <= block_kib <= 16 << 10:
         raise PlanError(f"blocks of {block_kib} KiB: from 1 to {16 << 10} is possible")
@@ -90,9 +90,7 @@ def plan_for(
     )
 
 
-def _arena_mib(
-    trace: Trace, block_bytes: int, redundancy: Redundancy, data_nodes: int
-) -> int:
+def _arena_mib(trace: Trace, block_bytes: int, redundancy: Redundancy, data_nodes: int) -> int:
     """Room for a node's share, a quarter over it for uneven groups, in whole extents."""
     stored = redundancy.chunk_bytes(block_bytes) * redundancy.owners
     share = trace.distinct_blocks * stored / data_nodes * 1.25

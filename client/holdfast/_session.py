@@ -24,7 +24,7 @@ from holdfast._space_binding import SpaceBinding
 from holdfast._survival import Survival
 from holdfast._tls import Tls
 from holdfast.errors import Closed, ForkedError, HoldfastError, InvalidArgument, NotFound
-from holdfast_kvstore.cluster_map import ClusterMap, NodeState
+from holdfast_kvstore.cluster_map import HOLE, ClusterMap, NodeState
 from holdfast_kvstore.errors import from_wire, to_wire
 from holdfast_kvstore.map_codec import decode_map
 from holdfast_proto import meta_pb2 as pb
@@ -64,7 +64,7 @@ class Session:
         self._process = os.getpid()
         self._lock = Lock()
         self._bindings: dict[int, SpaceBinding] = {}
-        self._map_width = 0
+        self._map_places = 0
         self._closed = False
         self._failure: HoldfastError | None = None
         try:
@@ -132,7 +132,7 @@ class Session:
         with self._lock:
             opened = SpaceBinding(reply.space, survival)
             binding = self._bindings.setdefault(reply.space.number, opened)
-        if binding.owners > self._map_width:
+        if binding.owners > self._map_places:
             # The rows of the map that is known here are older than the space, and too short.
             self.install_map(self.metadata.call(GET_MAP, pb.MapRequest(), self._metadata_s))
         self._bind(binding, reply.ticket.bytes)
@@ -192,6 +192,8 @@ class Session:
                 block_bytes=binding.block_bytes,
                 copies=binding.owners,
                 ticket=ticket,
+                data=binding.redundancy.data,
+                parity=binding.redundancy.parity,
             )
         except holdfast_native.NativeError as error:  # closed at this moment
             raise translated(error) from error
@@ -209,7 +211,7 @@ class Session:
             previous=value.previous.data,
             nodes=_native_nodes(value),
         )
-        self._map_width = value.width
+        self._map_places = int((value.owners != HOLE).sum(axis=1).max())
 
     def observe(self, reasons: Mapping[str, int]) -> None:
         """Looks at the outcome of a call: what it tells about map and tickets."""

@@ -22,7 +22,11 @@ BLOCKS = 40
 @pytest.fixture
 def six() -> Iterator[holdfast.LocalCluster]:
     layout = holdfast.LocalLayout(
-        data_nodes=6, arena_mib=64, fault_injection=True, down_after_ms=600_000, out_after_ms=3_600_000
+        data_nodes=6,
+        arena_mib=64,
+        fault_injection=True,
+        down_after_ms=600_000,
+        out_after_ms=3_600_000,
     )
     with holdfast.LocalCluster(layout) as running:
         yield running
@@ -31,9 +35,7 @@ def six() -> Iterator[holdfast.LocalCluster]:
 @pytest.fixture(params=["tcp", "shm"])
 def space(request: pytest.FixtureRequest, six: holdfast.LocalCluster) -> Iterator[holdfast.Space]:
     with six.connect(transport=request.param) as cluster:
-        yield cluster.space(
-            "striped", block_bytes=BLOCK_BYTES, redundancy="ec:4+2", create=True
-        )
+        yield cluster.space("striped", block_bytes=BLOCK_BYTES, redundancy="ec:4+2", create=True)
 
 
 def test_two_of_six_nodes_may_die(six: holdfast.LocalCluster, space: holdfast.Space) -> None:

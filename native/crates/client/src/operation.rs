@@ -207,6 +207,9 @@ impl Running {
 
     /// What the answers so far make of a key.
     pub(crate) fn merged(&self, key: u32) -> KeyStatus {
+        if let Some(status) = self.stored_status(key) {
+            return status;
+        }
         let seen = self.keys[key as usize].seen;
         match self.kind {
             OperationKind::Put => seen.put(),

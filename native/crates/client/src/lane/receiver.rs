@@ -176,7 +176,7 @@ impl Receiver {
 
     fn finished(&mut self) -> Step {
         match std::mem::replace(&mut self.stage, Stage::Frames) {
-            Stage::Payload(payload) => Step::Finished(payload.request),
+            Stage::Payload(payload) => Step::Finished(Box::new(payload.request)),
             _ => Step::Idle,
         }
     }

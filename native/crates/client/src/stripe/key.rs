@@ -90,9 +90,10 @@ impl StripeKey {
         self.asked = 0;
     }
 
-    /// A put asks every owner once more.
+    /// Owners whose chunk is not there are asked once more.
     pub(crate) fn start_over(&mut self) {
         *self = Self {
+            held: self.held,
             stored: self.stored,
             ..Self::default()
         };
@@ -134,13 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_put_that_starts_over_remembers_that_it_stored() {
+    fn a_put_that_starts_over_remembers_what_it_stored() {
         let mut key = StripeKey::default();
         key.ask(1, 1);
         key.answered(1, true);
         key.note_stored(1);
+        key.ask(2, 2);
         key.start_over();
-        assert!(key.is_free(1) && !key.is_asked(1));
+        assert!(key.is_free(2) && !key.is_free(1) && !key.is_asked(2));
         assert_eq!(key.stored_slots().collect::<Vec<_>>(), [1]);
     }
 }

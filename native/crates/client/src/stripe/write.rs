@@ -21,6 +21,9 @@ impl State {
             let owners = stripes.scheme.shards().min(map.width);
             for slot in 0..owners {
                 let id = running.ids[*key as usize];
+                if !stripes.keys[*key as usize].is_free(slot) {
+                    continue;
+                }
                 let Some(node) = map.candidate(&id, owners, slot).flatten() else {
                     continue;
                 };
@@ -80,17 +83,13 @@ impl State {
         if running.keys[key as usize].decided || state.is_open() {
             return;
         }
-        if let Some(status) = running.stored_status(key) {
-            running.decide(key, status);
-            return;
-        }
         let merged = running.merged(key);
         if running.puts_off(key, merged) {
             running.put_off.push(key);
             return;
         }
         running.decide(key, merged);
-        if running.kind == OperationKind::Put {
+        if running.kind == OperationKind::Put && running.stored_status(key).is_none() {
             self.remove_chunks(running, key);
         }
     }
@@ -169,9 +168,10 @@ impl State {
 }
 
 impl Running {
-    /// Stored, present or pinned, when as many chunks are there as make it count.
+    /// Of a put or a pin of striped blocks: stored, present or pinned, when as many chunks are
+    /// there as make it count.
     pub(crate) fn stored_status(&self, key: u32) -> Option<KeyStatus> {
-        let stripes = self.stripes.as_ref()?;
+        let stripes = self.stripes.as_ref().filter(|_| self.kind.asks_all())?;
         let state = stripes.keys[key as usize];
         let needed = match self.kind {
             OperationKind::Put => stripes.chunks_to_store(self.owners_of(key)),
