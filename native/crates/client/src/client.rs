@@ -209,15 +209,12 @@ impl Client {
         let ids = request.keys.ids(&key);
         let deadline_ms = request.deadline_ms.min(u64::from(DEADLINE_MS_MAX));
         let deadline = Instant::now() + Duration::from_millis(deadline_ms);
-        let stripes = match cut {
-            Some((scheme, block_bytes)) => self.stripes(&request, scheme, block_bytes)?,
-            None => None,
-        };
-        let checksums = match &request.segments {
-            Some(segments) if request.kind == OperationKind::Put && stripes.is_none() => {
-                self.checksums(segments)?
+        let (stripes, checksums) = match (cut, &request.segments) {
+            (Some((scheme, block_bytes)), _) => self.stripes(&request, scheme, block_bytes)?,
+            (None, Some(segments)) if request.kind == OperationKind::Put => {
+                (None, self.checksums(segments)?)
             }
-            _ => Vec::new(),
+            (None, _) => (None, Vec::new()),
         };
         let mut state = self.lock()?;
         let shared = state.start(Call {

@@ -131,7 +131,8 @@ pub(crate) struct Running {
     pub block_bytes: usize,
     pub ids: Vec<BlockId>,
     pub segments: Option<Arc<Segments>>,
-    /// Put that may go over shared memory: one checksum a key.
+    /// Put whose checksums are known before it is sent: one a key, of striped blocks one a chunk,
+    /// all keys of a slot together.
     pub checksums: Vec<u32>,
     /// Pin: duration, ms. Put: write id.
     pub argument: u32,

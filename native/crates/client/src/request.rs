@@ -82,7 +82,7 @@ pub(crate) struct Request {
     pub slot: Option<u8>,
     /// Get of chunks: CRC-32C of each, as its node says.
     pub sums: Vec<u32>,
-    /// Put over shared memory: the caller's checksum of each of the keys.
+    /// Put: the caller's checksum of each of the keys, if they are known already.
     pub checksums: Vec<u32>,
     /// One entry a key, `None` until the node has answered for it.
     pub results: Vec<Option<KeyStatus>>,

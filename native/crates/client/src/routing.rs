@@ -206,7 +206,8 @@ impl State {
         }
         let now = Instant::now();
         request.queued_at = Some(now);
-        let streams = request.kind == RequestKind::Put && request.checksums.is_empty();
+        let is_known = !request.checksums.is_empty() && request.slot.is_none();
+        let streams = request.kind == RequestKind::Put && !is_known;
         let Some(number) = self.choose_lane(node, streams, now) else {
             self.give_up(running, node, &request);
             return;
@@ -287,11 +288,12 @@ impl Running {
             _ => self.block_bytes,
         };
         let ids = keys.iter().map(|key| self.ids[*key as usize]).collect();
+        let sums_at = slot.map_or(0, |slot| usize::from(slot) * self.ids.len());
         let checksums = match self.checksums.is_empty() {
             true => Vec::new(),
             false => keys
                 .iter()
-                .map(|key| self.checksums[*key as usize])
+                .map(|key| self.checksums[sums_at + *key as usize])
                 .collect(),
         };
         Request {

@@ -145,16 +145,24 @@ impl Lane {
             .iter()
             .enumerate()
             .filter(|(_, verdict)| **verdict == Verdict::Want)
-            .map(|(place, _)| place);
+            .map(|(place, _)| place)
+            .collect::<Vec<usize>>();
         request.stage = PutStage::Granted;
         let number = request.number;
         if request.abandoned {
-            if wanted.count() > 0 {
+            if !wanted.is_empty() {
                 self.give_grant_back(number);
             }
             return Ok(());
         }
-        let blocks: Vec<u32> = wanted.map(|place| request.keys[place]).collect();
+        let blocks: Vec<u32> = wanted.iter().map(|place| request.keys[*place]).collect();
+        let sums = match request.checksums.is_empty() {
+            true => Vec::new(),
+            false => wanted
+                .iter()
+                .map(|place| request.checksums[*place])
+                .collect(),
+        };
         let Some(segments) = request.segments.clone() else {
             return Err(LaneFailure::Protocol("a grant for no payload"));
         };
@@ -166,7 +174,7 @@ impl Lane {
         header.payload_bytes = blocks.len() as u64 * (segments.block_bytes() as u64 + 4);
         let mut head = Vec::new();
         header.encode(&[], &mut head);
-        self.sender.payload(number, head, segments, blocks);
+        self.sender.payload(number, head, segments, blocks, sums);
         Ok(())
     }
 

@@ -49,6 +49,8 @@ struct PayloadSend {
     request: u32,
     segments: Arc<Segments>,
     blocks: Vec<u32>,
+    /// The blocks' checksums where they are known already.
+    sums: Vec<u32>,
     at: usize,
     cursor: BlockCursor,
     digest: Crc32c,
@@ -103,13 +105,15 @@ impl Sender {
         });
     }
 
-    /// A payload of `blocks` (places in `segments`) behind the frame `head`.
+    /// A payload of `blocks` (places in `segments`) behind the frame `head`. `sums`: the blocks'
+    /// checksums, or none; then they are made on the way.
     pub(crate) fn payload(
         &mut self,
         request: u32,
         head: Vec<u8>,
         segments: Arc<Segments>,
         blocks: Vec<u32>,
+        sums: Vec<u32>,
     ) {
         let count = blocks.len() as u64;
         let remaining = head.len() as u64 + count * (segments.block_bytes() as u64 + 4);
@@ -120,6 +124,7 @@ impl Sender {
                 checksums: Vec::with_capacity(blocks.len() * 4),
                 segments,
                 blocks,
+                sums,
                 at: 0,
                 cursor: BlockCursor::default(),
                 digest: Crc32c::new(),
@@ -249,16 +254,18 @@ impl PayloadSend {
         Ok((written, written == offered))
     }
 
-    /// Checksums the next stretch of the caller's memory and lines it up.
+    /// Lines the next stretch of the caller's memory up, checksummed if need be.
     fn gather(&mut self) {
         let mut room = PIECE_BYTES;
         while room > 0 && self.pieces.len() < PIECES_MAX && self.at < self.blocks.len() {
             let block = self.blocks[self.at] as usize;
             match self.segments.next(block, &mut self.cursor, room) {
                 Some((address, bytes)) => {
-                    // SAFETY: the region holds this memory while the operation lasts.
-                    self.digest
-                        .update(unsafe { std::slice::from_raw_parts(address, bytes) });
+                    if self.sums.is_empty() {
+                        // SAFETY: the region holds this memory while the operation lasts.
+                        self.digest
+                            .update(unsafe { std::slice::from_raw_parts(address, bytes) });
+                    }
                     self.pieces.push_back((address as usize, bytes));
                     room -= bytes;
                 }
@@ -278,8 +285,11 @@ impl PayloadSend {
     }
 
     fn end_block(&mut self) {
-        self.checksums
-            .extend_from_slice(&self.digest.value().to_le_bytes());
+        let sum = match self.sums.get(self.at) {
+            Some(sum) => *sum,
+            None => self.digest.value(),
+        };
+        self.checksums.extend_from_slice(&sum.to_le_bytes());
         self.digest.reset();
         self.cursor = BlockCursor::default();
         self.at += 1;

@@ -9,14 +9,16 @@ use crate::operation::OperationKind;
 use crate::{ClientError, Segments};
 
 impl Client {
-    /// What a call on a space of striped blocks needs beside its segments. A put's parity is made
-    /// here, on the caller's thread and without the client's lock.
+    /// What a call on a space of striped blocks needs beside its segments, and the checksums of a
+    /// put's chunks. A put's parity is made here, on the caller's thread and without the client's
+    /// lock.
     pub(crate) fn stripes(
         &self,
         request: &Request<'_>,
         scheme: Scheme,
         block_bytes: usize,
-    ) -> Result<Option<Box<Stripes>>, ClientError> {
+    ) -> Result<(Option<Box<Stripes>>, Vec<u32>), ClientError> {
+        let mut sums = Vec::new();
         let keys = request.keys.len();
         let memory = match (request.kind, &request.segments) {
             (OperationKind::Exists | OperationKind::Pin, _) => None,
@@ -26,24 +28,26 @@ impl Client {
             (OperationKind::Put, Some(segments)) => {
                 let memory = StripeMemory::new(scheme, segments, self.buffers())?;
                 segments.acquire()?;
-                memory.encode(segments);
+                sums = memory.encode(segments);
                 segments.release();
                 Some(memory)
             }
-            _ => return Ok(None),
+            _ => return Ok((None, sums)),
         };
         let memory = memory.map(Arc::new);
         let stripes = Stripes::new(scheme, block_bytes, keys, memory);
-        Ok(Some(Box::new(stripes)))
+        Ok((Some(Box::new(stripes)), sums))
     }
 }
 
 impl StripeMemory {
-    /// Makes parity and tails of every block. The caller's regions must be held.
-    fn encode(&self, segments: &Segments) {
+    /// Makes parity and tails of every block; returns the checksums of all chunks, those of a slot
+    /// together. The caller's regions must be held.
+    fn encode(&self, segments: &Segments) -> Vec<u32> {
         let scheme = self.scheme();
         let encoder = Encoder::of(scheme);
         let mut workspace = Workspace::new();
+        let mut chunk_sums = vec![0; scheme.shards() * self.blocks()];
         for block in 0..self.blocks() {
             let mut parity: Vec<&mut [u8]> = (scheme.data()..scheme.shards())
                 .map(|slot| self.parity_mut(slot, block))
@@ -59,9 +63,13 @@ impl StripeMemory {
                 block_sum: sums.block,
             };
             for slot in 0..scheme.shards() {
-                self.set_tail(slot, block, version.tail(slot).encode());
+                let tail = version.tail(slot);
+                self.set_tail(slot, block, tail.encode());
+                let sum = tail.chunk_sum(sums.shards[slot]);
+                chunk_sums[slot * self.blocks() + block] = sum;
             }
         }
+        chunk_sums
     }
 
     /// A parity shard to be filled.
