@@ -93,6 +93,10 @@ class WorkersConfig(_Section):
     """How long a previous owner that is down is waited for before its blocks are given up."""
     release_after_ms: int = Field(default=3_000, ge=0, le=600_000)
     """How long blocks of groups that went elsewhere are kept for clients with an older map."""
+    scrub_within_s: int = Field(default=14 * 86_400, ge=1, le=366 * 86_400)
+    """Time within which every block is read and compared with its checksum."""
+    scrub_mib_per_s: int = Field(default=64, ge=1, le=1 << 20)
+    """What is read for that at most, MiB each second, whatever the time demands."""
     expire_interval_ms: int = Field(default=1_000, ge=100, le=600_000)
     """From one look for expired blocks to the next."""
 

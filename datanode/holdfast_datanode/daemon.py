@@ -27,6 +27,7 @@ from holdfast_datanode.workers import (
     ExpireWorker,
     MoveWorker,
     ReleaseWorker,
+    ScrubWorker,
     WorkerStatus,
     WorkerThread,
 )
@@ -185,6 +186,7 @@ class DataNode:
             MoveWorker(node, view, tickets.current, membership.report_moves, pace),
             ReleaseWorker(node, view, pace.release_after_ms),
             ExpireWorker(node, pace.expire_interval_ms),
+            ScrubWorker(node, pace.scrub_within_s, pace.scrub_mib_per_s),
         ):
             view.on_change(worker.wake)
             thread = WorkerThread(worker)

@@ -43,14 +43,15 @@ def ticket(kind: TicketKind, block_bytes: int = 0) -> bytes:
 
 
 @contextmanager
-def serving_node() -> Iterator[native.Node]:
+def serving_node(arena_mib: int = 64, fault_injection: bool = False) -> Iterator[native.Node]:
     node = native.Node(
         cluster=CLUSTER,
         node=1,
         incarnation=1,
-        arena_bytes=64 << 20,
+        arena_bytes=arena_mib << 20,
         prefault=False,
         huge_pages=False,
+        fault_injection=fault_injection,
     )
     public = public_key_bytes(SIGNER)
     node.set_ticket_keys([(key_id(public), public)])

@@ -146,6 +146,16 @@ impl Node {
         py.detach(|| self.0.sweep())
     }
 
+    fn scrub(&self, py: Python<'_>, cursor: u64, bytes_max: u64) -> (u64, u64, u64, u64) {
+        let scrubbed = py.detach(|| self.0.scrub(cursor, bytes_max));
+        (
+            scrubbed.next,
+            scrubbed.blocks,
+            scrubbed.bytes,
+            scrubbed.corrupt,
+        )
+    }
+
     #[expect(clippy::too_many_arguments, reason = "agreed with the Python side")]
     fn pull(
         &self,

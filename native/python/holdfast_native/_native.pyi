@@ -936,6 +936,9 @@ class Node:
         """Drops some blocks whose group's bit is not set; True when none is left. Bounded work."""
     def drop_space(self, space: int) -> None: ...
     def set_tenant_limit(self, tenant: int, limit_bytes: int | None) -> None: ...
+    def scrub(self, cursor: int, bytes_max: int) -> tuple[int, int, int, int]:
+        """Reads about `bytes_max` bytes of blocks from `cursor` (0 to begin) and drops those that do
+        not match their checksum: (next cursor, 0 at the end; blocks; bytes; dropped)."""
     def sweep(self) -> int:
         """Drops some expired blocks; returns how many. Bounded work."""
     def pull(
