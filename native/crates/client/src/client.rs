@@ -88,6 +88,7 @@ impl Client {
             timers: BinaryHeap::new(),
             copy_batches: 0,
             decodes: 0,
+            touches: Vec::new(),
             spare_bytes: 0.0,
             completed: Vec::new(),
             counters: Counters::default(),

@@ -19,6 +19,8 @@ pub(crate) enum RequestKind {
     Stat,
     /// The client's own: tells a node of bytes that do not match.
     Report,
+    /// The client's own: tells a node of blocks that were read from others.
+    Touch,
     /// The client's own: makes a space usable; `space` says which.
     Bind,
     /// The client's own: offers a region; `argument` is its number on the lane.
@@ -31,7 +33,7 @@ impl RequestKind {
     /// Kinds of the frames that answer it, besides the payload's own.
     pub(crate) fn answers(self) -> &'static [Kind] {
         match self {
-            Self::Exists => &[Kind::ExistsAnswer],
+            Self::Exists | Self::Touch => &[Kind::ExistsAnswer],
             Self::Get => &[Kind::GetAnswer, Kind::Located],
             Self::Put => &[Kind::PutGrant, Kind::PutDone],
             Self::Delete => &[Kind::DeleteAnswer],

@@ -12,7 +12,7 @@ use crate::operation::{KeyState, OperationKind, OperationShared, Running};
 use crate::peer::Peer;
 use crate::poller::{EventDescriptor, Poller, Readiness};
 use crate::random::Random;
-use crate::stripe::Stripes;
+use crate::stripe::{Stripes, Touches};
 use crate::{ClientConfig, ClientError, Segments};
 
 /// Timers below this number are not looked through for stale ones.
@@ -109,6 +109,8 @@ pub(crate) struct State {
     pub copy_batches: usize,
     /// Operations with stripes that wait to be computed.
     pub decodes: usize,
+    /// Blocks that nodes are to be told of.
+    pub touches: Vec<Touches>,
     /// Bytes that striped reads may ask for on top of what they need.
     pub spare_bytes: f64,
     pub completed: Vec<u64>,
@@ -314,6 +316,7 @@ impl State {
             segments.release();
         }
         self.count_result(&running);
+        self.note_touches(&running);
         let notify = running.notify;
         let result = running.result();
         // Nobody else sets it: the operation has just left the table.

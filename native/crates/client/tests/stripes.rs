@@ -435,6 +435,19 @@ fn a_healthy_read_asks_for_no_more_than_it_needs() {
 }
 
 #[test]
+fn nodes_that_were_not_asked_hear_of_what_was_read() {
+    let (nodes, client, keys, _) = filled();
+    eventually("the others are told", || {
+        assert_eq!(get(&client, &keys, BLOCK).0, [KeyStatus::Hit; BLOCKS]);
+        let told = |node: &ScriptedNode| node.touched() >= BLOCKS as u64;
+        nodes[4..].iter().all(told).then_some(())
+    });
+    let reads = counter(&client, "operations");
+    let told: u64 = nodes.iter().map(ScriptedNode::touched).sum();
+    assert!(told <= 2 * reads * BLOCKS as u64, "{told} in {reads} calls");
+}
+
+#[test]
 fn keys_that_are_absent_are_asked_for_no_longer_than_needed() {
     let (nodes, client, keys, bytes) = filled();
     let mut mixed = keys.clone();

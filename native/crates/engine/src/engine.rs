@@ -119,6 +119,15 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::exists`], and renews recency: the blocks were read elsewhere.
+    ///
+    /// # Panics
+    /// When `out` is not as long as `ids`.
+    pub fn touch(&self, space: u32, ids: &[BlockId], now: Millis, out: &mut [bool]) {
+        assert_eq!(ids.len(), out.len(), "one answer for each id");
+        self.state_at(now).touch_many(space, ids, now, out);
+    }
+
     /// Replaces `out` by where each block lies; renews recency, pins nothing.
     ///
     /// What lies there may be evicted and overwritten at any time: copy, then compare the

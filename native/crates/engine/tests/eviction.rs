@@ -123,6 +123,25 @@ fn a_get_of_an_absent_id_or_an_exists_takes_no_recency() {
     assert_eq!((stats.hits, stats.misses), (0, 6));
 }
 
+#[test]
+fn what_was_read_elsewhere_is_kept_like_what_was_read_here() {
+    let (engine, spec) = small();
+    for number in 0..1024 {
+        assert!(put(&engine, &spec, id(number), number, 0));
+    }
+    let mut found = [false; 3];
+    for _ in 0..3 {
+        engine.touch(spec.space, &[id(0), id(1), id(9000)], 0, &mut found);
+        assert_eq!(found, [true, true, false]);
+    }
+    for number in 2000..2100 {
+        assert!(put(&engine, &spec, id(number), number, 0));
+    }
+    assert_eq!(count(&engine, &spec, 0..2, 0), 2);
+    let stats = engine.stats();
+    assert_eq!((stats.hits, stats.misses), (0, 0), "nothing was read here");
+}
+
 /// Requests of conversations: each turn asks for all blocks so far and adds some; the last block
 /// of a turn never comes again, as where callers store partly filled blocks.
 fn conversations() -> Vec<Vec<u64>> {

@@ -2,12 +2,17 @@ use crate::limits::KEYS_PER_REQUEST_MAX;
 use crate::reader::Reader;
 use crate::{BlockId, KeyStatus, WireError};
 
+/// Argument of an `Exists` that renews recency as a get does: its caller has read the blocks, or
+/// other chunks of them, elsewhere.
+pub const EXISTS_TOUCHES: u32 = 1;
+
 /// Body of `Exists`, `Get`, `Delete`, `Pin`, `Stat` and `Report`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeysRequest<'a> {
     /// The space, bound before on this connection.
     pub space: u32,
-    /// `Pin`: how long, milliseconds, 0 to unpin. `Report`: the write id. Otherwise 0.
+    /// `Pin`: how long, milliseconds, 0 to unpin. `Report`: the write id. `Exists`:
+    /// [`EXISTS_TOUCHES`] or 0. Otherwise 0.
     pub argument: u32,
     /// The blocks asked for.
     pub ids: &'a [BlockId],

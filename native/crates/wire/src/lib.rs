@@ -26,7 +26,8 @@ pub use error::WireError;
 pub use header::{HEADER_BYTES, Header, Kind};
 pub use hello::{FEATURES, Hello, MAGIC, TransportKind, VERSION_MAX, VERSION_MIN, Welcome};
 pub use keys::{
-    BlockAnswer, GetAnswer, KeysRequest, StatAnswer, StatEntry, bitmap_get, bitmap_set,
+    BlockAnswer, EXISTS_TOUCHES, GetAnswer, KeysRequest, StatAnswer, StatEntry, bitmap_get,
+    bitmap_set,
 };
 pub use listing::{ListAnswer, ListRequest, ListedBlock};
 pub use puts::{PutDone, PutEntry, PutGrant, PutRequest};

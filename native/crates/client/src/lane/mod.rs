@@ -261,7 +261,7 @@ impl Lane {
             keyed => {
                 request.encode_keys(&mut body);
                 match keyed {
-                    RequestKind::Exists => Kind::Exists,
+                    RequestKind::Exists | RequestKind::Touch => Kind::Exists,
                     RequestKind::Get => Kind::Get,
                     RequestKind::Delete => Kind::Delete,
                     RequestKind::Pin => Kind::Pin,

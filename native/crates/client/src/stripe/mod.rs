@@ -19,6 +19,7 @@ mod memory;
 mod pace;
 mod placed;
 mod read;
+mod touch;
 mod write;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) use key::StripeKey;
 pub(crate) use memory::StripeMemory;
 pub(crate) use pace::Pace;
 pub(crate) use placed::ChunkGroups;
+pub(crate) use touch::Touches;
 
 /// The stripes of one operation.
 pub(crate) struct Stripes {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use holdfast_wire::checksum::crc32c;
 use holdfast_wire::{
-    AnswerStatus, BlockAnswer, BlockId, GetAnswer, HEADER_BYTES, Header, Hello, KeyStatus,
-    KeysRequest, Kind, PutDone, PutGrant, PutRequest, Refusal, Verdict, Welcome, bitmap_set,
+    AnswerStatus, BlockAnswer, BlockId, EXISTS_TOUCHES, GetAnswer, HEADER_BYTES, Header, Hello,
+    KeyStatus, KeysRequest, Kind, PutDone, PutGrant, PutRequest, Refusal, Verdict, Welcome,
+    bitmap_set,
 };
 
 use super::{CLUSTER, entry};
@@ -66,6 +67,7 @@ struct Script {
     connections: AtomicU64,
     requests: AtomicU64,
     reports: AtomicU64,
+    touched: AtomicU64,
 }
 
 pub struct ScriptedNode {
@@ -86,6 +88,7 @@ impl ScriptedNode {
             connections: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             reports: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&script);
         thread::spawn(move || {
@@ -133,6 +136,11 @@ impl ScriptedNode {
 
     pub fn reports(&self) -> u64 {
         self.script.reports.load(Ordering::SeqCst)
+    }
+
+    /// Blocks that it was told were read elsewhere.
+    pub fn touched(&self) -> u64 {
+        self.script.touched.load(Ordering::SeqCst)
     }
 
     pub fn blocks(&self) -> usize {
@@ -246,6 +254,10 @@ impl Script {
         }
         match header.kind {
             Kind::Exists => {
+                if request.argument == EXISTS_TOUCHES {
+                    let keys = request.ids.len() as u64;
+                    self.touched.fetch_add(keys, Ordering::SeqCst);
+                }
                 let extra = usize::from(self.behaviour() == Behaviour::WrongCount);
                 out.resize(request.ids.len().div_ceil(8) + extra, 0);
                 for (at, id) in request.ids.iter().enumerate() {

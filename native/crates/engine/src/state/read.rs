@@ -126,6 +126,23 @@ impl State {
         }
     }
 
+    /// Renews recency of blocks that were read elsewhere; neither hits nor misses of this engine.
+    pub(crate) fn touch_many(
+        &mut self,
+        space: u32,
+        ids: &[BlockId],
+        now: Millis,
+        out: &mut [bool],
+    ) {
+        let (hits, misses) = (self.counters.hits, self.counters.misses);
+        let mut found = Vec::new();
+        self.lookup(space, ids, now, false, &mut found);
+        (self.counters.hits, self.counters.misses) = (hits, misses);
+        for (out, found) in out.iter_mut().zip(&found) {
+            *out = found.is_some();
+        }
+    }
+
     /// Holds the block that one put wrote, without renewing recency.
     pub(crate) fn hold_written(
         &mut self,
