@@ -94,9 +94,18 @@ impl State {
         self.finish_if_done(token);
     }
 
-    /// Leaves nodes alone that have been silent for long, over however many calls.
+    /// Leaves nodes alone that have been silent for long, over however many calls. When more are
+    /// silent than can be done without, it is not they who stand still.
     fn strike_stalled(&mut self, token: u64, now: Instant) {
-        for (node, silence) in self.silent_nodes(token, now) {
+        let silent = self.silent_nodes(token, now);
+        let stripes = self
+            .operations
+            .get(&token)
+            .and_then(|it| it.stripes.as_ref());
+        if silent.len() > stripes.map_or(0, |it| it.scheme.parity()) {
+            return;
+        }
+        for (node, silence) in silent {
             let Some(peer) = self.peers.get_mut(&node) else {
                 continue;
             };
