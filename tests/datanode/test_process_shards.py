@@ -62,7 +62,10 @@ class OneNode(Session):
 def space_on(rig: ProcessRig, node: int) -> Iterator[Space]:
     with rig.local.connect(transport="tcp") as cluster:
         session = cluster._session = OneNode(cluster._target, node)
-        yield Space(session, session.open_space(pb.OpenSpaceRequest(name=SPACE)))
+        request = pb.OpenSpaceRequest(
+            name=SPACE, create=True, block_bytes=BLOCK_BYTES, redundancy="ec:2+1"
+        )
+        yield Space(session, session.open_space(request))
 
 
 def chunk(node: int, key: bytes, nbytes: int) -> npt.NDArray[np.uint8]:
@@ -102,8 +105,6 @@ def check_whole(rig: ProcessRig, nodes: list[int], writers: list[int]) -> None:
 def test_each_chunk_moves_to_the_one_node_that_took_its_place() -> None:
     with LocalCluster(layout(data_nodes=SHARDS)) as local:
         rig = ProcessRig(local)
-        with local.connect(transport="tcp") as cluster:
-            cluster.space(SPACE, block_bytes=BLOCK_BYTES, redundancy="ec:2+1", create=True)
         writers = [rig.node_id(daemon) for daemon in local.data_nodes]
         for node in writers:
             write(rig, node)

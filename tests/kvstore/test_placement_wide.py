@@ -13,36 +13,51 @@ from hypothesis import strategies as st
 from holdfast_kvstore import HOLE, Node, NodeState, placement
 from holdfast_kvstore.cluster_map import Int32Array
 from tests.kvstore.clusters import Shape, even_nodes, random_nodes, with_state
-from tests.kvstore.test_placement import NO_SHRINKING, SHAPES, check_domains
+from tests.kvstore.test_placement import NO_SHRINKING, check_domains
 from tests.kvstore.test_placement_changes import is_roomy, least_movement, node_like
 
 QUICK = settings(max_examples=12, deadline=None, print_blob=True, phases=NO_SHRINKING)
 SEEDS = st.integers(0, 2**32 - 1)
 WIDTHS = st.sampled_from([4, 6, 8, 14])
+SHAPES = st.builds(
+    Shape,
+    racks=st.sampled_from([0, 1, 2, 3, 4, 5, 8, 12]),
+    hosts=st.sampled_from([0, 1, 2, 3, 4, 8, 20]),
+    weight_max=st.sampled_from([1, 3]),
+)
 ROOMY = st.builds(
     Shape, racks=st.sampled_from([0, 1]), hosts=st.just(0), weight_max=st.sampled_from([1, 3])
 )
 
 
 def check_balance(nodes: list[Node], owners: Int32Array) -> None:
-    """Loads are within max(5 %, one group) of the shares: of the first places, of whole rows."""
+    """Loads are within max(5 %, one group) of the shares: of the first places, of whole rows.
+
+    Where a rack or host must be in nearly every row, whole rows are within 20 % and five groups:
+    what the first places hold then leaves the others little choice.
+    """
     share = placement.shares(nodes, *owners.shape)
     off = np.abs(placement.loads(owners, len(nodes)) - share)
-    for prefix in (0, 1, 2, -1):
+    for prefix in (0, 1, 2):
         assert (off[prefix] <= np.maximum(0.05 * share[prefix], 1) + 1e-6).all(), prefix
+    part, few = (0.05, 1) if is_roomy(nodes, *owners.shape) else (0.2, 5)
+    assert (off[-1] <= np.maximum(part * share[-1], few) + 1e-6).all()
 
 
 def check_change(
     before: list[Node], after: list[Node], owners: Int32Array, slack_groups: float
 ) -> Int32Array:
-    """Places `after`; of whole rows and of the first places little more moves than must."""
+    """Places `after`; of whole rows and of the first places little more moves than must.
+
+    In clusters of a few nodes the first places are bound by their order: that has its own tests.
+    """
     groups, width = owners.shape
     changed = placement.place(after, groups, width, owners)
     check_domains(after, changed)
     check_balance(after, changed)
     moved = placement.movement(owners, changed).tolist()
     least = least_movement(before, after, groups, width)
-    for prefix in (0, 1, 2, -1):
+    for prefix in (0, 1, 2, -1) if len(before) >= 12 else (-1,):
         assert moved[prefix] <= 1.1 * least[prefix] + slack_groups, (moved, least)
     return changed
 

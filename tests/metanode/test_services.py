@@ -168,6 +168,10 @@ def test_tickets_of_shards_tell_data_nodes_of_chunks_and_owners(
             operator.call(
                 "Membership", "Heartbeat", meta.HeartbeatRequest(id=node.id, incarnation=7)
             )
+        wait_until(
+            "both nodes are up",
+            lambda: [n.state for n in operator.status().nodes] == [meta.NODE_STATE_UP] * 2,
+        )
         with pytest.raises(FailedPrecondition, match="needs 3 data nodes, 2 of this cluster"):
             tenant.open_space("cut", 4096, redundancy="ec:2+1")
         opened = tenant.open_space("cut", 4096, redundancy="ec:2+1", force=True)

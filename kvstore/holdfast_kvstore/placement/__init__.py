@@ -53,7 +53,7 @@ def place(
     rows = _place_copies(domains, group_count, before, behind)
     if is_wide:
         rows = widen(wide, rows, before)
-    owners[:, : wide.width] = wide.slots[rows]
+    owners[:, : wide.width] = np.where(rows == HOLE, HOLE, wide.slots[rows])
     return owners
 
 

@@ -39,7 +39,7 @@ class Column:
     needed: BoolArray
     """bool[nodes]: those whose rack, host or self must be in every row in the end."""
     urgent: BoolArray
-    """bool[groups]: rows with no more places left than they lack of those."""
+    """bool[groups]: rows with no more places left than they lack of those, where one fits here."""
 
     @classmethod
     def of(
@@ -68,7 +68,7 @@ class Column:
             if places <= place
         ]
         needed, lacking = _needed(domains, settled, shares[end - 1], end)
-        return cls(
+        column = cls(
             domains=domains,
             place=place,
             rows=rows,
@@ -78,8 +78,12 @@ class Column:
             slack=(goal * slack).astype(np.int64),
             limits=limits,
             needed=needed,
-            urgent=lacking >= end - place,
+            urgent=np.zeros(len(rows), dtype=np.bool_),
         )
+        urgent = np.flatnonzero(lacking >= end - place)
+        able = column.free_nodes(urgent, spread=False)[:, needed].any(axis=1)
+        column.urgent[urgent[able]] = True
+        return column
 
     @property
     def owners(self) -> Int32Array:
