@@ -21,6 +21,11 @@ from holdfast_kvstore.placement._shares import group_shares, whole_goals
 from holdfast_kvstore.placement._table import SLACK, place_loads
 
 _CELLS_AT_ONCE = 1 << 21
+_NOT_LACKING_COST = 3
+"""What speaks against a node that lacks no groups, on the scale of `Column.costs_of_all`: less than
+that a new node would have to enter the row."""
+_CROWDED_COST = 20
+"""What speaks against a rack or host that has its part of a row: more than anything that moves."""
 
 
 def widen(domains: Domains, narrow: Int32Array, before: Int32Array | None) -> Int32Array:
@@ -77,8 +82,8 @@ def _drawn(column: Column, groups: Int64Array) -> Int32Array:
     nodes = np.arange(column.domains.node_count)
     lots = scores(column.domains, groups[:, None], nodes[None, :]) / weight
     ranks = lots / (1 + lots) + column.costs_of_all(groups)
-    ranks[:, lacking == 0] += 3
-    ranks[~column.free_nodes(groups, spread=True)] += 20
+    ranks[:, lacking == 0] += _NOT_LACKING_COST
+    ranks[~column.free_nodes(groups, spread=True)] += _CROWDED_COST
     free = column.free_nodes(groups, spread=False)
     ranks[~free] = np.inf
     found: Int32Array = ranks.argmin(axis=1).astype(np.int32)

@@ -55,6 +55,8 @@ def has_places(cluster_map: ClusterMap, owners: int, *, all_up: bool = False) ->
     Fewer are enough where no more nodes own groups; all_up: where no more nodes are up.
     """
     width = min(owners, cluster_map.width)
+    if (cluster_map.owners[0, :width] != HOLE).all():
+        return True  # nearly always; no need to look at all groups
     filled = int((cluster_map.owners[:, :width] != HOLE).sum(axis=1).max())
     nodes = sum(slot != HOLE for slot in np.unique(cluster_map.owners).tolist())
     if all_up:
