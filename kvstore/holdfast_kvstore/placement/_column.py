@@ -6,6 +6,7 @@ before a place is settled by then and is not touched any more.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from holdfast_kvstore.placement._scores import scores
 from holdfast_kvstore.placement._shares import FloatArray
 
 _TIGHT = 1e-9
+_CELLS_AT_ONCE = 1 << 21
 
 
 @dataclass(slots=True)
@@ -80,10 +82,16 @@ class Column:
             needed=needed,
             urgent=np.zeros(len(rows), dtype=np.bool_),
         )
-        urgent = np.flatnonzero(lacking >= end - place)
-        able = column.free_nodes(urgent, spread=False)[:, needed].any(axis=1)
-        column.urgent[urgent[able]] = True
+        for groups in column.pieces(np.flatnonzero(lacking >= end - place)):
+            able = column.free_nodes(groups, spread=False)[:, needed].any(axis=1)
+            column.urgent[groups[able]] = True
         return column
+
+    def pieces(self, groups: Int64Array) -> Iterator[Int64Array]:
+        """`groups` in parts for which a number for each of their nodes takes little memory."""
+        at_once = max(1, _CELLS_AT_ONCE // self.domains.node_count)
+        for start in range(0, len(groups), at_once):
+            yield groups[start : start + at_once]
 
     @property
     def owners(self) -> Int32Array:
@@ -208,7 +216,7 @@ def _needed(
         kind = domains.racks
     elif domains.host_places >= end:
         kind = domains.hosts
-    totals = np.bincount(kind, share) / len(settled)
-    needed = totals > 1 - _TIGHT
-    lacking = int(needed.sum()) - (_present(kind, settled)[:, needed] > 0).sum(axis=1)
-    return needed[kind], lacking
+    needed = np.bincount(kind, share) / len(settled) > 1 - _TIGHT
+    # A row has no two owners of one kind.
+    present = (needed[kind[settled]] & (settled != HOLE)).sum(axis=1)
+    return needed[kind], int(needed.sum()) - present

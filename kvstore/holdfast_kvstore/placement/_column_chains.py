@@ -16,7 +16,6 @@ from holdfast_kvstore.placement._domains import BoolArray, Int64Array
 
 CHAINS_MAX = 512
 """Chains of one column and direction, so that an impossible balance ends."""
-_GROUPS_AT_ONCE = 4_096
 
 
 def exchange_by_chains(
@@ -50,9 +49,8 @@ class _Ways:
     def of(cls, column: Column, *, spread: bool) -> _Ways:
         nodes = column.domains.node_count
         ways = cls(column, spread, np.zeros((nodes, nodes), dtype=np.int64))
-        groups = np.flatnonzero(column.owners != HOLE)
-        for start in range(0, len(groups), _GROUPS_AT_ONCE):
-            ways._count(groups[start : start + _GROUPS_AT_ONCE], 1)
+        for groups in column.pieces(np.flatnonzero(column.owners != HOLE)):
+            ways._count(groups, 1)
         return ways
 
     def _count(self, groups: Int64Array, times: int) -> None:

@@ -20,7 +20,6 @@ from holdfast_kvstore.placement._scores import scores
 from holdfast_kvstore.placement._shares import group_shares, whole_goals
 from holdfast_kvstore.placement._table import SLACK, place_loads
 
-_CELLS_AT_ONCE = 1 << 21
 _NOT_LACKING_COST = 3
 """What speaks against a node that lacks no groups, on the scale of `Column.costs_of_all`: less than
 that a new node would have to enter the row."""
@@ -68,10 +67,7 @@ def _keep(column: Column) -> None:
 
 def _fill(column: Column) -> None:
     """Gives holes to nodes that lack groups here, the more the likelier."""
-    holes = np.flatnonzero(column.owners == HOLE)
-    at_once = max(1, _CELLS_AT_ONCE // column.domains.node_count)
-    for start in range(0, len(holes), at_once):
-        groups = holes[start : start + at_once]
+    for groups in column.pieces(np.flatnonzero(column.owners == HOLE)):
         column.put(groups, _drawn(column, groups))
 
 
