@@ -17,6 +17,7 @@ from tests.datanode.waiting import wait_for
 
 BLOCK_BYTES = 64 << 10
 START_S = 30.0
+_TO_DASHES = str.maketrans(":+", "--")
 
 
 class ProcessRig:
@@ -83,7 +84,7 @@ class Blocks:
 
     def __init__(self, cluster: holdfast.Cluster, count: int, redundancy: str = "single") -> None:
         self.space = cluster.space(
-            f"blocks-{redundancy.replace(':', '-')}",
+            f"blocks-{redundancy.translate(_TO_DASHES)}",
             block_bytes=BLOCK_BYTES,
             redundancy=redundancy,
             create=True,

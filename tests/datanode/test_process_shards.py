@@ -22,7 +22,7 @@ from holdfast._space_binding import SpaceBinding
 from holdfast.local_cluster.local_cluster import LocalCluster
 from holdfast_kvstore.map_codec import decode_map
 from holdfast_proto import meta_pb2 as pb
-from tests.datanode.process_rig import ProcessRig, layout
+from tests.datanode.process_rig import Blocks, ProcessRig, layout
 from tests.datanode.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -122,3 +122,30 @@ def test_each_chunk_moves_to_the_one_node_that_took_its_place() -> None:
         rig.wait_until_settled()
         check_whole(rig, [*writers[1:], joined], writers)
         wait_for(lambda: rig.node(leaving).load.blocks == 0)
+
+
+def test_cut_blocks_are_read_through_a_join_a_drain_and_the_loss_of_a_node() -> None:
+    with (
+        LocalCluster(layout(data_nodes=SHARDS)) as local,
+        local.connect(transport="tcp") as cluster,
+    ):
+        rig = ProcessRig(local)
+        blocks = Blocks(cluster, len(KEYS), "ec:2+1")
+        assert blocks.put() == len(KEYS)
+        old = [rig.node_id(daemon) for daemon in local.data_nodes]
+        joined = rig.node_id(rig.add_node("data-x"))
+        wait_for(lambda: rig.node(joined).groups > 0)
+        assert blocks.found() == len(KEYS)
+        rig.wait_until_settled()
+
+        local.admin.drain_node(old[0])
+        wait_for(lambda: rig.node(old[0]).groups == 0)
+        rig.wait_until_settled()
+        left = [*old[1:], joined]
+        wait_for(lambda: [rig.node(n).load.blocks for n in left] == [len(KEYS)] * SHARDS)
+        assert blocks.found() == len(KEYS)
+
+        local.data_nodes[1].kill()
+        wait_for(lambda: blocks.found() == len(KEYS))
+        (survival,) = local.admin.status().survivals
+        assert (survival.redundancy, survival.placed, survival.hosts) == ("ec:2+1", SHARDS, 1)
