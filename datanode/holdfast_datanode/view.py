@@ -32,6 +32,7 @@ class View:
         self._applied = threading.Event()
         self._version = 0
         self._map: ClusterMap | None = None
+        self._owners_max = 0
         self._places: tuple[int, frozenset[int]] | None = None
         self._duties: Duties | None = None
         self._spaces: dict[int, SpaceTerms] = {}
@@ -100,7 +101,11 @@ class View:
     def _next_duties(
         self, view: meta_pb2.NodeView, redundancies: Mapping[int, Redundancy | None]
     ) -> Duties | None:
-        places = _places(redundancies)
+        owners, cut_owners = _places(redundancies)
+        # Never fewer than before: the space that had most may be made anew, and what is put into it
+        # before its view comes must not be taken for what stayed behind of the one before.
+        self._owners_max = max(self._owners_max, owners)
+        places = (self._owners_max, cut_owners)
         if view.map and view.epoch > self.epoch:
             self._map = decode_map(view.map)
         elif places == self._places:

@@ -112,8 +112,9 @@ def test_what_to_keep_follows_the_copies_of_the_spaces(view: View, twin: NodeTwi
     mirrored.spaces.append(space(8, "mirror:2"))
     view.apply(mirrored)
     assert kept() == {0, 1}
+    # Such a space may be made anew, and be put into before this node hears of it.
     view.apply(news(3, map_=map_, spaces=[7]))
-    assert kept() == {0}
+    assert kept() == {0, 1}
 
 
 def test_a_space_of_unknown_redundancy_is_kept_but_not_moved(view: View, twin: NodeTwin) -> None:
@@ -139,6 +140,19 @@ def test_of_a_space_of_shards_a_node_stores_chunks_and_keeps_as_many_places(
     assert view.spaces[8] == (3, 2048 + 32, 60, 0, 3)
     assert view.cut == {8}
     assert groups_in(view.duties.kept or b"") == {0, 1}
+
+
+def test_a_space_of_shards_that_is_made_anew_loses_nothing(view: View, twin: NodeTwin) -> None:
+    map_ = cluster_map([[2, 3, 1], [2, 1, 3]])
+    first, second = news(1, map_=map_), news(3, map_=map_)
+    first.spaces.append(space(8, "ec:2+1"))
+    second.spaces.append(space(9, "ec:2+1"))
+    view.apply(first)
+    view.apply(news(2, map_=map_))
+    # Put by a client that knew of the new space before this node did.
+    twin.blocks = {(9, 0, "chunk")}
+    view.apply(second)
+    assert twin.blocks == {(9, 0, "chunk")}
 
 
 def test_limits_of_tenants_are_set_changed_and_lifted(view: View, twin: NodeTwin) -> None:

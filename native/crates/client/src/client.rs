@@ -15,7 +15,7 @@ use crate::operation::{OperationKind, OperationResult, OperationShared};
 use crate::poller::{EventDescriptor, Poller};
 use crate::random::Random;
 use crate::state::{Background, Call, Counters, Space, State};
-use crate::stripe::Buffers;
+use crate::stripe::{Buffers, stripe_bytes};
 use crate::{ClientConfig, ClientError, ClusterMap, Keys, Segments, SegmentsError};
 
 /// Keys that one call takes at most.
@@ -270,6 +270,11 @@ impl Client {
             }
         }
         let cut = space.scheme.map(|scheme| (scheme, space.block_bytes));
+        if let (Some((scheme, block_bytes)), Some(_)) = (cut, &request.segments) {
+            // Before anything is computed or lent for it.
+            let blocks = request.keys.len() as u64;
+            state.check_room(stripe_bytes(scheme, block_bytes, request.kind) * blocks)?;
+        }
         Ok((space.key.clone(), cut))
     }
 

@@ -79,7 +79,9 @@ impl State {
             return None;
         }
         self.counters.copies_mismatched += batch.mismatched.len() as u64;
-        if batch.mismatched.is_empty() || batch.request.second_look {
+        // Another chunk does as well as a second look at this one.
+        let is_final = batch.request.second_look || batch.request.slot.is_some();
+        if batch.mismatched.is_empty() || is_final {
             for at in &batch.mismatched {
                 batch.request.results[*at] = Some(KeyStatus::Corrupt);
             }
@@ -121,6 +123,7 @@ impl State {
         if running.copying > 0 {
             return;
         }
+        self.decodes -= usize::from(running.decode.take().is_some());
         for key in 0..running.keys.len() as u32 {
             if !running.keys[key as usize].decided {
                 running.keys[key as usize].seen.add(status);

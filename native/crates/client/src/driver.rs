@@ -213,7 +213,7 @@ impl Shared {
                 self.drive_in_background(&mut state);
                 continue;
             }
-            let idle = state.operations.is_empty() && !state.has_probes();
+            let idle = !state.has_work_left(Instant::now());
             if idle && !others && state.driven_at.elapsed() > REST_AFTER {
                 state.background = Background::Asleep;
                 self.background.wait(&mut state);
@@ -249,7 +249,7 @@ impl Shared {
         if state.driving || !state.waiting.is_empty() || state.driven_at.elapsed() < TICK {
             return;
         }
-        if state.operations.is_empty() && !state.has_probes() {
+        if !state.has_work_left(Instant::now()) {
             return;
         }
         let mut ready = Vec::new();

@@ -42,6 +42,11 @@ impl Seen {
         Self(self.0 & (1 << KeyStatus::Stored as u8 | 1 << KeyStatus::Hit as u8))
     }
 
+    /// Whether nobody said anything but that a block is not there.
+    pub(crate) fn only_misses(self) -> bool {
+        self.0 & !(1 << KeyStatus::Miss as u8) == 0
+    }
+
     fn gravest(self, order: &[KeyStatus], otherwise: KeyStatus) -> KeyStatus {
         order
             .iter()

@@ -12,7 +12,7 @@ use crate::operation::{KeyState, OperationKind, OperationShared, Running};
 use crate::peer::Peer;
 use crate::poller::{EventDescriptor, Poller, Readiness};
 use crate::random::Random;
-use crate::stripe::{Stripes, Touches};
+use crate::stripe::{Stripes, Touches, stripe_bytes};
 use crate::{ClientConfig, ClientError, Segments};
 
 /// Timers below this number are not looked through for stale ones.
@@ -147,9 +147,10 @@ impl State {
         };
         let (block_bytes, copies) = (space.block_bytes, space.copies);
         let keys = call.ids.len();
-        let payload_bytes = match call.segments {
-            Some(_) => keys as u64 * block_bytes as u64,
-            None => 0,
+        let payload_bytes = match (&call.segments, space.scheme) {
+            (Some(_), Some(scheme)) => keys as u64 * stripe_bytes(scheme, block_bytes, call.kind),
+            (Some(_), None) => keys as u64 * block_bytes as u64,
+            (None, _) => 0,
         };
         self.check_room(payload_bytes)?;
         if let Some(segments) = &call.segments {
@@ -203,7 +204,7 @@ impl State {
         Ok(shared)
     }
 
-    fn check_room(&self, payload_bytes: u64) -> Result<(), ClientError> {
+    pub(crate) fn check_room(&self, payload_bytes: u64) -> Result<(), ClientError> {
         let rooms = [
             (
                 "operations",
@@ -365,6 +366,14 @@ impl State {
     /// When the next timer fires.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.timers.peek().map(|Reverse((when, _))| *when)
+    }
+
+    /// Whether anything is left to do although nobody may wait for it: operations, nodes to be
+    /// tried again, and what ended calls owe to nodes, as room that they have granted.
+    pub(crate) fn has_work_left(&self, now: Instant) -> bool {
+        !self.operations.is_empty()
+            || self.has_probes()
+            || self.lanes.values().any(|lane| lane.has_loose_ends(now))
     }
 
     /// Whether nodes wait to be tried again.

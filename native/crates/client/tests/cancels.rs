@@ -17,7 +17,7 @@ const FEW: usize = 8;
 const CALLERS: usize = 2;
 const ROUNDS: u64 = 5;
 const CANCELS_MIN: u64 = 50;
-const LONG_MS: u64 = 20_000;
+const LONG_MS: u64 = 120_000;
 
 fn filled(lanes: usize) -> (RealNode, Client) {
     let node = RealNode::start(1, 256);
@@ -61,6 +61,30 @@ fn cancel_many(client: &Client, kind: OperationKind, served: &AtomicUsize) {
         round += 1;
     }
     assert!(memory.region.close(Instant::now()), "still in use");
+}
+
+#[test]
+fn what_a_cancelled_put_has_granted_is_given_back_by_an_idle_client() {
+    let (node, client) = filled(1);
+    let one = map(1, std::slice::from_ref(&node.entry), &[]);
+    let other = support::client(config(), BLOCK as u32, 1, one);
+    let memory = Memory::of(random_bytes(BLOCK * FEW, 6));
+    let segments = memory.segments(FEW, BLOCK);
+    for round in 0..20 {
+        let keys = keys_of(FEW, 1000 + round);
+        let operation = start(&client, OperationKind::Put, &keys, Some(&segments), LONG_MS);
+        for _ in 0..round % 5 {
+            operation.done().expect("look");
+        }
+        operation.cancel().expect("cancel");
+        // Long before the deadline of what was cancelled.
+        support::eventually("room for another's put", || {
+            let put = call(&other, OperationKind::Put, &keys, Some(&segments), LONG_MS);
+            let kept =
+                |status: &KeyStatus| matches!(status, KeyStatus::Stored | KeyStatus::Present);
+            put.iter().all(kept).then_some(())
+        });
+    }
 }
 
 /// Counts a caller out even if it fails, so that the cancels end.

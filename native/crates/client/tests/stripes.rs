@@ -1,4 +1,4 @@
-//! Blocks that are cut into shards on several nodes.
+//! Reads of blocks that are cut into shards on several nodes.
 
 mod support;
 
@@ -6,99 +6,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast_client::{Client, OperationKind, Plane, Segments};
+use holdfast_client::{OperationKind, Plane, Segments};
 use holdfast_erasure::Scheme;
-use holdfast_wire::{KeyStatus, TicketKind};
+use holdfast_wire::KeyStatus;
 use support::scripted::{Behaviour, ScriptedNode};
-use support::{
-    Memory, SPACE, TENANT, call, config, eventually, finish, keys_of, map, random_bytes, start,
-    ticket,
+use support::striped::{
+    BLOCK, BLOCKS, DEADLINE_MS, counter, fill_up, filled, get, nodes, put, scheme, striped,
 };
-
-const BLOCK: usize = 96 << 10;
-const BLOCKS: usize = 16;
-const DEADLINE_MS: u64 = 20_000;
-
-fn scheme() -> Scheme {
-    Scheme::new(4, 2).expect("a scheme")
-}
-
-fn nodes(count: u64) -> Vec<ScriptedNode> {
-    (1..=count).map(ScriptedNode::start).collect()
-}
-
-/// A client whose only group is owned by `nodes`, in this order.
-fn striped(nodes: &[&ScriptedNode], scheme: Scheme, block_bytes: usize) -> Client {
-    let entries: Vec<_> = nodes.iter().map(|node| node.entry.clone()).collect();
-    let client = Client::new(config()).expect("client");
-    let chunk_bytes = (scheme.shard_bytes(block_bytes) + 32) as u32;
-    client
-        .set_tenant_ticket(&ticket(TicketKind::Tenant, 0))
-        .expect("ticket");
-    client
-        .bind_space(
-            TENANT,
-            SPACE,
-            block_bytes as u32,
-            1,
-            Some(scheme),
-            &ticket(TicketKind::Space, chunk_bytes),
-        )
-        .expect("space");
-    client.set_map(map(1, &entries, &[])).expect("map");
-    client
-}
-
-fn put(client: &Client, keys: &[[u8; 32]], bytes: &[u8]) -> Vec<KeyStatus> {
-    let source = Memory::of(bytes.to_vec());
-    let segments = source.segments(keys.len(), bytes.len() / keys.len());
-    call(
-        client,
-        OperationKind::Put,
-        keys,
-        Some(&segments),
-        DEADLINE_MS,
-    )
-}
-
-fn get(client: &Client, keys: &[[u8; 32]], block_bytes: usize) -> (Vec<KeyStatus>, Vec<u8>) {
-    let target = Memory::new(keys.len() * block_bytes);
-    let segments = target.segments(keys.len(), block_bytes);
-    let statuses = call(
-        client,
-        OperationKind::Get,
-        keys,
-        Some(&segments),
-        DEADLINE_MS,
-    );
-    (statuses, target.bytes())
-}
-
-/// Puts until every node has its chunks: a put does not wait for nodes that take long.
-fn fill_up(nodes: &[ScriptedNode], client: &Client, keys: &[[u8; 32]], bytes: &[u8]) {
-    eventually("every node holds its chunks", || {
-        put(client, keys, bytes);
-        let filled = |node: &ScriptedNode| node.blocks() == keys.len();
-        nodes.iter().all(filled).then_some(())
-    });
-}
-
-fn counter(client: &Client, name: &str) -> u64 {
-    let stats = client.stats().expect("stats");
-    let found = stats.iter().find(|(known, _)| *known == name);
-    found.expect("a counter").1
-}
-
-/// Six nodes, a client, and blocks that are stored.
-fn filled() -> (Vec<ScriptedNode>, Client, Vec<[u8; 32]>, Vec<u8>) {
-    let nodes = nodes(6);
-    let client = striped(&nodes.iter().collect::<Vec<_>>(), scheme(), BLOCK);
-    let keys = keys_of(BLOCKS, 3);
-    let bytes = random_bytes(BLOCK * BLOCKS, 3);
-    assert_eq!(put(&client, &keys, &bytes), [KeyStatus::Stored; BLOCKS]);
-    fill_up(&nodes, &client, &keys, &bytes);
-    (nodes, client, keys, bytes)
-}
+use support::{Memory, call, eventually, finish, keys_of, random_bytes, start};
 
 #[test]
 fn what_is_put_is_got_whatever_the_scheme_and_size() {
@@ -167,13 +82,25 @@ fn with_three_of_six_lost_it_is_a_miss() {
 
 #[test]
 fn the_order_of_owners_carries_no_meaning() {
-    let (nodes, _, keys, bytes) = filled();
-    for order in [[5, 4, 3, 2, 1, 0], [1, 2, 3, 4, 5, 0], [4, 0, 5, 1, 3, 2]] {
-        let owners = order.map(|place| &nodes[place]);
-        let client = striped(&owners, scheme(), BLOCK);
-        let (statuses, got) = get(&client, &keys, BLOCK);
-        assert_eq!(statuses, [KeyStatus::Hit; BLOCKS], "{order:?}");
-        assert!(got == bytes, "{order:?}");
+    // With and without zeros behind the end of a block.
+    for block_bytes in [BLOCK, 9000, 130] {
+        let nodes = nodes(6);
+        let client = striped(&nodes.iter().collect::<Vec<_>>(), scheme(), block_bytes);
+        let keys = keys_of(BLOCKS, 3);
+        let bytes = random_bytes(block_bytes * BLOCKS, 3);
+        fill_up(&nodes, &client, &keys, &bytes);
+        for order in [[5, 4, 3, 2, 1, 0], [1, 2, 3, 4, 5, 0], [4, 0, 5, 1, 3, 2]] {
+            let owners = order.map(|place| &nodes[place]);
+            let client = striped(&owners, scheme(), block_bytes);
+            let (statuses, got) = get(&client, &keys, block_bytes);
+            assert_eq!(
+                statuses,
+                [KeyStatus::Hit; BLOCKS],
+                "{order:?} {block_bytes}"
+            );
+            assert!(got == bytes, "{order:?} {block_bytes}");
+            assert_eq!(counter(&client, "corrupt"), 0);
+        }
     }
 }
 
@@ -295,125 +222,6 @@ fn nothing_is_written_after_the_end() {
         (first.state == "good").then_some(())
     });
     assert!(target.bytes().iter().all(|byte| *byte == 0x77));
-}
-
-#[test]
-fn a_put_counts_with_one_chunk_more_than_it_needs() {
-    let nodes = nodes(6);
-    let client = striped(&nodes.iter().collect::<Vec<_>>(), scheme(), BLOCK);
-    let bytes = random_bytes(BLOCK * BLOCKS, 6);
-    let source = Memory::of(bytes.clone());
-    let segments = source.segments(BLOCKS, BLOCK);
-    nodes[5].behave(Behaviour::Silent);
-    let keys = keys_of(BLOCKS, 6);
-    let begin = Instant::now();
-    let operation = start(
-        &client,
-        OperationKind::Put,
-        &keys,
-        Some(&segments),
-        DEADLINE_MS,
-    );
-    assert_eq!(finish(&operation), [KeyStatus::Stored; BLOCKS]);
-    assert!(begin.elapsed() < Duration::from_secs(10), "waited for it");
-    let reasons = &operation.result().expect("done").reasons;
-    assert_eq!(reasons["copy_lost"], BLOCKS as u64);
-    let (statuses, got) = get(&client, &keys, BLOCK);
-    assert_eq!(statuses, [KeyStatus::Hit; BLOCKS]);
-    assert!(got == bytes);
-}
-
-#[test]
-fn a_put_that_fails_leaves_no_chunks() {
-    let nodes = nodes(6);
-    let client = striped(&nodes.iter().collect::<Vec<_>>(), scheme(), BLOCK);
-    nodes[1].behave(Behaviour::Busy);
-    nodes[4].behave(Behaviour::Busy);
-    let keys = keys_of(BLOCKS, 7);
-    let bytes = random_bytes(BLOCK * BLOCKS, 7);
-    assert_eq!(put(&client, &keys, &bytes), [KeyStatus::Busy; BLOCKS]);
-    let other = keys_of(1, 99);
-    eventually("the chunks are gone", || {
-        // Somebody must drive for the removals to go out.
-        call(&client, OperationKind::Exists, &other, None, DEADLINE_MS);
-        nodes.iter().all(|node| node.blocks() == 0).then_some(())
-    });
-}
-
-#[test]
-fn chunks_of_two_puts_are_never_mixed() {
-    let (nodes, client, keys, old) = filled();
-    // Three nodes lose theirs, and other bytes are put.
-    let half: Vec<&ScriptedNode> = nodes[3..].iter().collect();
-    let half = striped(&half, Scheme::new(2, 1).expect("a scheme"), BLOCK);
-    call(&half, OperationKind::Delete, &keys, None, DEADLINE_MS);
-    assert!(nodes[3..].iter().all(|node| node.blocks() == 0));
-    let new = random_bytes(BLOCK * BLOCKS, 33);
-    put(&client, &keys, &new);
-    let (statuses, _) = get(&client, &keys, BLOCK);
-    assert_eq!(statuses, [KeyStatus::Miss; BLOCKS]);
-    assert_eq!(counter(&client, "stripes_mixed"), BLOCKS as u64);
-    // What cannot be read makes room for what can.
-    eventually("one of the two is there whole", || {
-        put(&client, &keys, &new);
-        let (statuses, got) = get(&client, &keys, BLOCK);
-        for (number, status) in statuses.iter().enumerate() {
-            let block = number * BLOCK..(number + 1) * BLOCK;
-            let read = &got[block.clone()];
-            assert!(
-                *status != KeyStatus::Hit || read == &new[block.clone()] || read == &old[block]
-            );
-        }
-        (statuses == [KeyStatus::Hit; BLOCKS]).then_some(())
-    });
-}
-
-#[test]
-fn puts_of_one_block_at_once_leave_it_stored() {
-    let nodes = nodes(6);
-    let owners: Vec<&ScriptedNode> = nodes.iter().collect();
-    let bytes = random_bytes(BLOCK * BLOCKS, 21);
-    for round in 0..5 {
-        let keys = keys_of(BLOCKS, 100 + round);
-        std::thread::scope(|scope| {
-            let puts: Vec<_> = (0..3)
-                .map(|_| {
-                    let client = striped(&owners, scheme(), BLOCK);
-                    let (keys, bytes) = (&keys, &bytes);
-                    scope.spawn(move || put(&client, keys, bytes))
-                })
-                .collect();
-            for put in puts {
-                for status in put.join().expect("a put") {
-                    let there = matches!(status, KeyStatus::Stored | KeyStatus::Present);
-                    assert!(there, "{status:?}");
-                }
-            }
-        });
-        let (statuses, got) = get(&striped(&owners, scheme(), BLOCK), &keys, BLOCK);
-        assert_eq!(statuses, [KeyStatus::Hit; BLOCKS]);
-        assert!(got == bytes);
-    }
-}
-
-#[test]
-fn pins_count_where_enough_chunks_are_held() {
-    let (nodes, client, keys, _) = filled();
-    let mut asked = keys.clone();
-    asked.extend(keys_of(1, 4321));
-    let pinned = call(&client, OperationKind::Pin, &asked, None, DEADLINE_MS);
-    assert_eq!(pinned[..BLOCKS], [KeyStatus::Hit; BLOCKS]);
-    assert_eq!(pinned[BLOCKS], KeyStatus::Miss);
-    drop(nodes);
-}
-
-#[test]
-fn delete_removes_every_chunk() {
-    let (nodes, client, keys, _) = filled();
-    let deleted = call(&client, OperationKind::Delete, &keys, None, DEADLINE_MS);
-    assert_eq!(deleted, [KeyStatus::Hit; BLOCKS]);
-    assert!(nodes.iter().all(|node| node.blocks() == 0));
-    assert_eq!(get(&client, &keys, BLOCK).0, [KeyStatus::Miss; BLOCKS]);
 }
 
 #[test]

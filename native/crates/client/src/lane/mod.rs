@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdfast_transport::{LowWater, Mapping, Stream};
 use holdfast_wire::limits::{DEADLINE_MS_MAX, REQUESTS_IN_FLIGHT_MAX};
@@ -36,6 +36,8 @@ use crate::views::Views;
 
 /// What is checksummed and moved at once, bytes: fits the second-level cache.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
+/// How long after its deadline the answer to a request is looked for.
+const LOOSE_END_MAX: Duration = Duration::from_secs(1);
 /// Requests of a lane that are kept for its own use (binding, offering, reporting).
 const RESERVED_REQUESTS: usize = 8;
 
@@ -358,6 +360,12 @@ impl Lane {
             || self.welcome.is_none()
             || !self.requests.is_empty()
             || self.receiver.in_the_middle()
+    }
+
+    /// Whether something is to be sent, or an answer is still expected that somebody must see.
+    pub(crate) fn has_loose_ends(&self, now: Instant) -> bool {
+        let expected = |request: &Request| now < request.deadline + LOOSE_END_MAX;
+        self.has_output() || self.requests.iter().chain(&self.waiting).any(expected)
     }
 
     fn find(&mut self, number: u32) -> Option<&mut Request> {

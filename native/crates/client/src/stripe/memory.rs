@@ -10,8 +10,8 @@ use crate::{ClientError, Region, Segments};
 /// buffer of the client's own.
 ///
 /// The buffer holds, one behind the other: for each parity slot the shards of all blocks, for each
-/// slot the tails of all blocks, and the padding behind the last byte of a block, which all blocks
-/// share.
+/// slot the tails of all blocks, and for each block the padding behind its last byte. (A shard that
+/// lies in the slot of another has its own bytes there.)
 pub(crate) struct StripeMemory {
     scheme: Scheme,
     shard_bytes: usize,
@@ -36,7 +36,8 @@ impl StripeMemory {
         let tails_at = parity * blocks * shard_bytes;
         let padding_at = tails_at + scheme.shards() * blocks * SHARD_TAIL_BYTES;
         let padding_bytes = data * shard_bytes - block_bytes;
-        let buffer = buffers.lend(padding_at + padding_bytes)?;
+        let buffer = buffers.lend(padding_at + blocks * padding_bytes)?;
+        let mut padded = 0;
         let mut chunks = Vec::with_capacity(scheme.shards());
         for slot in 0..scheme.shards() {
             let (mut begin, mut end) = (0, 0);
@@ -46,7 +47,9 @@ impl StripeMemory {
                 end = ((slot + 1) * shard_bytes).min(block_bytes);
                 let padding = shard_bytes - (end - begin);
                 if padding > 0 {
-                    behind.push(plane(&buffer, padding_at, 0, padding));
+                    let base = padding_at + padded;
+                    behind.push(plane(&buffer, base, padding_bytes, padding));
+                    padded += padding;
                 }
             } else {
                 let base = (slot - data) * blocks * shard_bytes;
@@ -64,11 +67,11 @@ impl StripeMemory {
             tails_at,
             chunks,
         };
-        memory.clear(padding_at, padding_bytes);
+        memory.clear(padding_at, blocks * padding_bytes);
         Ok(memory)
     }
 
-    /// Padding is zero: what is stored of it, and what is computed from it.
+    /// Padding is stored as zeros.
     fn clear(&self, at: usize, bytes: usize) {
         // SAFETY: inside the buffer, which nobody else knows yet.
         unsafe { std::ptr::write_bytes((self.buffer.address() + at) as *mut u8, 0, bytes) };

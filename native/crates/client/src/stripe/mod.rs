@@ -24,6 +24,8 @@ mod write;
 
 use std::sync::Arc;
 
+use crate::operation::OperationKind;
+
 use holdfast_erasure::{SHARD_TAIL_BYTES, Scheme, ShardTail, StripeVersion};
 
 pub(crate) use buffers::Buffers;
@@ -51,6 +53,18 @@ pub(crate) struct Stripes {
     computing: Vec<u32>,
     /// How often late nodes were looked for.
     looks: u32,
+}
+
+/// Memory that a block of a call takes, the client's own included. A read's parity is counted in
+/// full, though most reads touch none of it.
+pub(crate) fn stripe_bytes(scheme: Scheme, block_bytes: usize, kind: OperationKind) -> u64 {
+    match kind {
+        OperationKind::Put | OperationKind::Get => {
+            let chunk_bytes = scheme.shard_bytes(block_bytes) + SHARD_TAIL_BYTES;
+            (scheme.shards() * chunk_bytes) as u64
+        }
+        _ => block_bytes as u64,
+    }
 }
 
 /// What a read still needs for a key.
@@ -118,6 +132,14 @@ impl Stripes {
 
     /// The version of which most shards are there, and how many unlike ones.
     fn best_version(&self, key: u32) -> Option<(StripeVersion, usize)> {
+        self.versions(key)
+            .into_iter()
+            .map(|(version, indices)| (version, indices.count_ones() as usize))
+            .max_by_key(|(_, shards)| *shards)
+    }
+
+    /// The versions of which shards are there, and which shards of each.
+    fn versions(&self, key: u32) -> Vec<(StripeVersion, u64)> {
         let mut versions: Vec<(StripeVersion, u64)> = Vec::new();
         for slot in self.keys[key as usize].held_slots() {
             let Some(tail) = self.tail(slot, key) else {
@@ -133,9 +155,6 @@ impl Stripes {
             }
         }
         versions
-            .into_iter()
-            .map(|(version, indices)| (version, indices.count_ones() as usize))
-            .max_by_key(|(_, shards)| *shards)
     }
 
     /// Shards of one version that are there.

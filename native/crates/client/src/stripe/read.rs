@@ -126,10 +126,15 @@ impl State {
             return;
         };
         if stripes.keys[key as usize].held() >= stripes.scheme.data() {
-            // Enough chunks of unlike versions: two puts raced, and neither is whole.
-            self.counters.stripes_mixed += 1;
+            // Enough chunks, but of unlike versions, or some of one shard twice.
+            let all_told = running.keys[key as usize].seen.only_misses();
+            let is_mixed = stripes.versions(key).len() > 1;
             running.keys[key as usize].seen.add(KeyStatus::Miss);
-            self.remove_chunks(running, key);
+            if is_mixed && all_told {
+                // Two puts raced, and neither is whole, whoever else were asked.
+                self.counters.stripes_mixed += 1;
+                self.remove_chunks(running, key);
+            }
         }
         let merged = running.merged(key);
         running.decide(key, merged);
@@ -190,12 +195,17 @@ impl State {
         stripes
             .computable
             .retain(|key| !running.keys[*key as usize].decided);
+        // A chunk that is being copied out of shared memory is on no lane, and cannot be let go:
+        // its end comes here again.
         if stripes.computable.is_empty()
             || !stripes.computing.is_empty()
             || stripes.computable.len() < running.undecided
+            || running.copying > 0
         {
             return;
         }
+        self.copy_batches -= running.copy_batches.len();
+        running.copy_batches.clear();
         if stripes.is_open() {
             stripes.close();
             let lanes = running.lanes.clone();

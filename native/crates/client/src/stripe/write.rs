@@ -12,33 +12,48 @@ use crate::state::State;
 impl State {
     /// Asks all owners of keys, of a put with their chunks.
     pub(crate) fn dispatch_to_owners(&mut self, running: &mut Running, keys: &[u32]) {
-        let map = Arc::clone(&running.map);
         let mut groups = ChunkGroups::default();
         for key in keys {
+            let owners = self.usable_owners(running, *key);
+            let needed = running.chunks_needed(*key);
             let Some(stripes) = &mut running.stripes else {
                 return;
             };
-            let owners = stripes.scheme.shards().min(map.width);
-            for slot in 0..owners {
-                let id = running.ids[*key as usize];
-                if !stripes.keys[*key as usize].is_free(slot) {
-                    continue;
-                }
-                let Some(node) = map.candidate(&id, owners, slot).flatten() else {
-                    continue;
-                };
-                if self.usable(node) {
-                    stripes.keys[*key as usize].ask(slot, slot);
+            let state = &mut stripes.keys[*key as usize];
+            // Where too few can be asked nothing is sent that would only be removed again.
+            if state.held() + owners.len() >= needed {
+                for (slot, node) in owners {
+                    state.ask(slot, slot);
                     groups.push(node, slot, *key);
-                } else {
-                    let state = &mut running.keys[*key as usize];
-                    state.seen.add(KeyStatus::Unreachable);
-                    state.cut |= self.peers.get(&node).is_some_and(|peer| peer.entry.up);
                 }
             }
             self.settle_key(running, *key);
         }
         self.send_chunks(running, groups);
+    }
+
+    /// Owners whose chunk is not there and that may be asked: slot and node of each.
+    fn usable_owners(&mut self, running: &mut Running, key: u32) -> Vec<(usize, u64)> {
+        let map = Arc::clone(&running.map);
+        let id = running.ids[key as usize];
+        let Some(stripes) = &running.stripes else {
+            return Vec::new();
+        };
+        let owners = stripes.scheme.shards().min(map.width);
+        let mut usable = Vec::with_capacity(owners);
+        for slot in (0..owners).filter(|slot| stripes.keys[key as usize].is_free(*slot)) {
+            let Some(node) = map.candidate(&id, owners, slot).flatten() else {
+                continue;
+            };
+            if self.usable(node) {
+                usable.push((slot, node));
+            } else {
+                let state = &mut running.keys[key as usize];
+                state.seen.add(KeyStatus::Unreachable);
+                state.cut |= self.peers.get(&node).is_some_and(|peer| peer.entry.up);
+            }
+        }
+        usable
     }
 
     /// The answer of one owner.
@@ -89,7 +104,7 @@ impl State {
             return;
         }
         running.decide(key, merged);
-        if running.kind == OperationKind::Put && running.stored_status(key).is_none() {
+        if running.leaves_rest(key, merged) {
             self.remove_chunks(running, key);
         }
     }
@@ -100,10 +115,8 @@ impl State {
             if running.keys[key as usize].decided {
                 continue;
             }
-            match running.stored_status(key) {
-                Some(status) => running.decide(key, status),
-                None if running.kind == OperationKind::Put => self.remove_chunks(running, key),
-                None => {}
+            if let Some(status) = running.stored_status(key) {
+                running.decide(key, status);
             }
         }
     }
@@ -173,11 +186,7 @@ impl Running {
     pub(crate) fn stored_status(&self, key: u32) -> Option<KeyStatus> {
         let stripes = self.stripes.as_ref().filter(|_| self.kind.asks_all())?;
         let state = stripes.keys[key as usize];
-        let needed = match self.kind {
-            OperationKind::Put => stripes.chunks_to_store(self.owners_of(key)),
-            _ => stripes.scheme.data(),
-        };
-        if state.held() < needed {
+        if state.held() < self.chunks_needed(key) {
             return None;
         }
         Some(match self.kind {
@@ -187,10 +196,30 @@ impl Running {
         })
     }
 
+    /// Chunks of a key that make a put or a pin count.
+    fn chunks_needed(&self, key: u32) -> usize {
+        let Some(stripes) = &self.stripes else {
+            return 0;
+        };
+        match self.kind {
+            OperationKind::Put => stripes.chunks_to_store(self.owners_of(key)),
+            _ => stripes.scheme.data(),
+        }
+    }
+
     /// Whether a key of a put was stored on fewer nodes than it should be.
     pub(crate) fn lacks_chunks(&self, key: usize) -> bool {
         let held = |stripes: &Stripes| stripes.keys[key].held() < stripes.scheme.shards();
         self.stripes.as_deref().is_some_and(held)
+    }
+
+    /// Whether a put has failed for good and left chunks that nobody can read. Where it is not
+    /// known what became of it they stay: another put of the same bytes may count on them.
+    fn leaves_rest(&self, key: u32, merged: KeyStatus) -> bool {
+        let few = |stripes: &Stripes| stripes.keys[key as usize].held() < stripes.scheme.data();
+        self.kind == OperationKind::Put
+            && matches!(merged, KeyStatus::Busy | KeyStatus::Refused)
+            && self.stripes.as_deref().is_some_and(few)
     }
 
     /// Owners that the map names for a key's chunks.

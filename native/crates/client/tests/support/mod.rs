@@ -3,6 +3,7 @@
 
 pub mod real;
 pub mod scripted;
+pub mod striped;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
