@@ -26,6 +26,7 @@ fn head() -> SegmentHead {
     SegmentHead {
         store: [3; 16],
         sequence: 9,
+        salt: 0x1234_5678_9ABC,
         kind: SegmentKind::Durable,
         opened_at: 77,
     }
@@ -57,6 +58,7 @@ fn batch(count: usize) -> (BatchHead, Vec<Entry>, Vec<u8>) {
     let head = BatchHead {
         store: [3; 16],
         sequence: 9,
+        salt: 0x1234_5678_9ABC,
         number: 4,
         entries: count as u32,
         pages: BatchHead::head_pages(count) + 7,
@@ -73,6 +75,7 @@ fn footer(count: usize) -> (FooterTail, Vec<Entry>, Vec<u8>) {
     let tail = FooterTail {
         store: [3; 16],
         sequence: 9,
+        salt: 0x1234_5678_9ABC,
         kind: SegmentKind::Cache,
         entries: 0,
         closed_at: 99,

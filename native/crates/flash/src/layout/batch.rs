@@ -19,6 +19,8 @@ pub struct BatchHead {
     pub store: StoreId,
     /// Sequence of the segment.
     pub sequence: u64,
+    /// Salt of the segment.
+    pub salt: u64,
     /// Number of the batch in its segment, from 0.
     pub number: u32,
     /// Entries, 1 to [`BATCH_ENTRIES_MAX`].
@@ -53,6 +55,7 @@ pub fn encode_batch(head: &BatchHead, entries: &[Entry], out: &mut [u8]) {
     put(out, 36, &head.entries.to_le_bytes());
     put(out, 40, &head.pages.to_le_bytes());
     put(out, 44, &head.synced.to_le_bytes());
+    put(out, 48, &head.salt.to_le_bytes());
     for (number, entry) in entries.iter().enumerate() {
         entry.encode(&mut out[HEAD_BYTES + number * ENTRY_BYTES..]);
     }
@@ -87,6 +90,7 @@ pub fn decode_batch(
         entries: u32_at(bytes, 36),
         pages: u32_at(bytes, 40),
         synced: u32_at(bytes, 44),
+        salt: u64_at(bytes, 48),
     };
     let count = head.entries as usize;
     if count == 0 || count > BATCH_ENTRIES_MAX {

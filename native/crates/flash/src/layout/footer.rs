@@ -18,6 +18,8 @@ pub struct FooterTail {
     pub store: StoreId,
     /// Sequence of the segment.
     pub sequence: u64,
+    /// Salt of the segment.
+    pub salt: u64,
     /// What the segment is for.
     pub kind: SegmentKind,
     /// Entries in all.
@@ -64,6 +66,7 @@ impl FooterTail {
             kind: SegmentKind::decode(tail[6], WHAT)?,
             entries,
             closed_at: u64_at(tail, 40),
+            salt: u64_at(tail, 48),
             entries_crc: u32_at(tail, ENTRIES_CRC_AT),
         })
     }
@@ -92,6 +95,7 @@ pub fn encode_footer(tail: &FooterTail, entries: &[Entry], out: &mut [u8]) {
     put(out, 24, &tail.sequence.to_le_bytes());
     put(out, 32, &(entries.len() as u32).to_le_bytes());
     put(out, 40, &tail.closed_at.to_le_bytes());
+    put(out, 48, &tail.salt.to_le_bytes());
     put(out, ENTRIES_CRC_AT, &entries_crc.to_le_bytes());
     let crc = crc32c(&out[..CRC_AT]);
     put(out, CRC_AT, &crc.to_le_bytes());

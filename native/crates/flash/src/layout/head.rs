@@ -38,8 +38,11 @@ impl SegmentKind {
 pub struct SegmentHead {
     /// The store.
     pub store: StoreId,
-    /// Number of the segment in the order in which segments were opened; never used again.
+    /// Number of the segment in the order in which segments were opened.
     pub sequence: u64,
+    /// Random number of this use of the segment, repeated in its batches and its footer. After a
+    /// crash that lost a segment's head its sequence is given out again.
+    pub salt: u64,
     /// What it is for.
     pub kind: SegmentKind,
     /// When it was opened, Unix seconds.
@@ -57,6 +60,7 @@ impl SegmentHead {
         put(&mut page, 8, &self.store);
         put(&mut page, 24, &self.sequence.to_le_bytes());
         put(&mut page, 32, &self.opened_at.to_le_bytes());
+        put(&mut page, 40, &self.salt.to_le_bytes());
         let crc = crc32c(&page[..CRC_AT]);
         put(&mut page, CRC_AT, &crc.to_le_bytes());
         page
@@ -76,6 +80,7 @@ impl SegmentHead {
             sequence: u64_at(page, 24),
             kind: SegmentKind::decode(page[6], WHAT)?,
             opened_at: u64_at(page, 32),
+            salt: u64_at(page, 40),
         }))
     }
 }

@@ -1,0 +1,214 @@
+//! The log: what one thread does with the disk. Takes what the state has queued, makes operations
+//! of it, and changes the state as they complete.
+
+mod batch_memory;
+mod build;
+mod complete;
+mod flights;
+mod reads;
+mod reclaim;
+mod sync;
+mod writer;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::disk::{Action, Completion, Disk, Operation};
+use crate::failures::{AppendFailure, ReadFailure};
+use crate::layout::{Geometry, SegmentKind};
+use crate::random::random_number;
+use crate::state::{Ended, Health, State};
+use crate::types::{ReadDone, ReadEnd};
+use flights::{Flight, Flights};
+pub(crate) use reads::{check_room, end as read_end};
+pub(crate) use reclaim::FOOTER_READ_PAGES;
+use reclaim::Reclaim;
+use writer::{Stage, Writer};
+
+/// Writes that may fail one after another before the disk is given up.
+const WRITE_ERRORS_MAX: u32 = 3;
+
+/// What the store and its thread share.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+}
+
+/// The part of a store that owns the disk.
+pub struct Log {
+    // First, so that it is dropped first: then no operation uses any memory below.
+    disk: Box<dyn Disk>,
+    shared: Arc<Shared>,
+    geometry: Geometry,
+    /// Random at first, and one more with each segment that is opened.
+    salt: u64,
+    /// Operations that the disk had no room for.
+    operations: VecDeque<Operation>,
+    flights: Flights,
+    /// Segments that are written to, oldest first; at most one of a kind takes more batches.
+    writers: Vec<Writer>,
+    reclaim: Option<Reclaim>,
+    /// Segments whose head was zeroed, which the next sync frees.
+    wiped: Vec<u32>,
+    /// Durable segments cannot be cleaned until one is freed: there is nowhere to move to.
+    cleaning_hopeless: bool,
+    sync_flying: bool,
+    reads_flying: u32,
+    write_errors: u32,
+    completions: Vec<Completion>,
+    /// Told once the lock is free.
+    ended: Ended,
+    reads_ended: Vec<(ReadDone, ReadEnd)>,
+}
+
+impl Log {
+    /// A log that goes on from this state.
+    pub(crate) fn new(disk: Box<dyn Disk>, shared: Arc<Shared>) -> Self {
+        let geometry = shared.state.lock().geometry;
+        Self {
+            disk,
+            shared,
+            geometry,
+            salt: random_number(),
+            operations: VecDeque::new(),
+            flights: Flights::default(),
+            writers: Vec::new(),
+            reclaim: None,
+            wiped: Vec::new(),
+            cleaning_hopeless: false,
+            sync_flying: false,
+            reads_flying: 0,
+            write_errors: 0,
+            completions: Vec::new(),
+            ended: Ended::new(),
+            reads_ended: Vec::new(),
+        }
+    }
+
+    /// Whether something is under way, or a turn would begin something.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let state = self.shared.state.lock();
+        let closing = state.stopping && state.health == Health::Serving;
+        !self.flights.is_empty()
+            || self.reclaim.is_some()
+            || !self.wiped.is_empty()
+            || self.writers.iter().any(Writer::is_busy)
+            || (closing && !self.writers.is_empty())
+            || !state.reads.is_empty()
+            || state.queues.iter().any(|queue| !queue.is_empty())
+    }
+
+    /// Whether the store is being closed.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.state.lock().stopping
+    }
+
+    /// Begins what can begin, waits for something to end, at most `timeout`, and ends it. False
+    /// once the store was closed and nothing is left to do.
+    pub fn turn(&mut self, timeout: Duration) -> bool {
+        let stopping = self.begin();
+        if self.disk.submit(&mut self.operations).is_err() {
+            self.give_up();
+            return false;
+        }
+        self.tell();
+        if stopping && !self.is_busy() {
+            return false;
+        }
+        // With nothing under way, whatever else there is to do can be done at once.
+        let idle = self.flights.is_empty() && self.is_busy();
+        let timeout = if idle { Duration::ZERO } else { timeout };
+        let mut completions = std::mem::take(&mut self.completions);
+        if self.disk.wait(timeout, &mut completions).is_err() {
+            self.give_up();
+            return false;
+        }
+        for completion in completions.drain(..) {
+            self.complete(completion);
+        }
+        self.completions = completions;
+        self.tell();
+        true
+    }
+
+    /// Begins what can begin; whether the store is being closed.
+    fn begin(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        self.begin_reads(&mut state);
+        if state.health == Health::Failed {
+            self.refuse_all(&mut state);
+            return state.stopping;
+        }
+        self.step_reclaim(&mut state);
+        self.build(&mut state, SegmentKind::Durable);
+        self.build(&mut state, SegmentKind::Cache);
+        if state.stopping && state.queues.iter().all(|queue| queue.is_empty()) {
+            self.close_writers();
+        }
+        self.begin_footers(&mut state);
+        self.begin_sync(&mut state);
+        state.stopping
+    }
+
+    /// Segments that are written to get their footers.
+    fn close_writers(&mut self) {
+        for writer in &mut self.writers {
+            if writer.stage == Stage::Open {
+                writer.stage = Stage::Closing;
+            }
+        }
+    }
+
+    /// Ends what waits to be written by a store that writes nothing any more.
+    fn refuse_all(&mut self, state: &mut State) {
+        for kind in [SegmentKind::Cache, SegmentKind::Durable] {
+            state.fail_queued(kind, AppendFailure::Failed, &mut self.ended);
+        }
+    }
+
+    /// Hands an operation to the disk.
+    fn fly(&mut self, flight: Flight, action: Action) {
+        let token = self.flights.add(flight);
+        // SAFETY: the memory belongs to the flight, or to the batch or the read that it names;
+        // these are kept until the operation has completed, and the disk is dropped before them.
+        self.operations
+            .push_back(unsafe { Operation::new(token, action) });
+    }
+
+    /// Calls whoever waits for an end, outside of the lock.
+    fn tell(&mut self) {
+        for (end, result) in self.ended.drain(..) {
+            end.tell(result);
+        }
+        for (done, end) in self.reads_ended.drain(..) {
+            done(end);
+        }
+    }
+
+    /// The disk as a whole does not work: nothing more can be read or written.
+    fn give_up(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        state.stopping = true;
+        self.fail_writers(&mut state);
+        self.refuse_all(&mut state);
+        let waiting = std::mem::take(&mut state.reads);
+        drop(state);
+        for queued in waiting {
+            let (read, result) = (queued.read, Err(ReadFailure::Stopped));
+            self.reads_ended
+                .push((queued.done, reads::end(read, result)));
+        }
+        self.tell();
+    }
+
+    /// Ends everything that is left: the log does nothing any more.
+    pub(crate) fn abandon(mut self) {
+        self.give_up();
+    }
+}

@@ -1,0 +1,209 @@
+use holdfast_engine::{Millis, PutKey, SpaceSpec};
+use holdfast_index::Slot;
+
+use super::{End, Health, Payload, Pending, State, Target, of_kind};
+use crate::failures::AppendRefused;
+use crate::index::SpaceConflict;
+use crate::layout::{Entry, FLAG_DURABLE, SegmentKind, pages_of};
+use crate::types::{Append, AppendDone, Appended, Durability};
+
+/// What became of the attempt to reserve a record.
+pub(crate) enum Reserved {
+    /// A record for the block, which cannot be read yet.
+    Slot(Slot),
+    /// As [`Appended`] has them.
+    Present,
+    Busy,
+    Refused(AppendRefused),
+}
+
+/// The kind of segment for blocks of this durability.
+pub(crate) fn kind_of(durability: Durability) -> SegmentKind {
+    match durability {
+        Durability::Cache => SegmentKind::Cache,
+        Durability::Durable => SegmentKind::Durable,
+    }
+}
+
+impl State {
+    /// Takes a block into the queue, or tells why not.
+    pub(crate) fn append(
+        &mut self,
+        spec: &SpaceSpec,
+        durability: Durability,
+        append: Append,
+        done: &AppendDone,
+    ) -> Appended {
+        let found = append.block.as_slice().len() as u64;
+        if found != u64::from(spec.block_bytes) {
+            let expected = spec.block_bytes;
+            return self.refused(AppendRefused::Size { found, expected });
+        }
+        if let Err(reason) = self.has_room(spec.block_bytes, durability) {
+            return self.refused(reason);
+        }
+        let slot = match self.reserve(spec, durability, append.key.id, self.now) {
+            Reserved::Slot(slot) => slot,
+            Reserved::Present => return Appended::Present,
+            Reserved::Busy => return Appended::Busy,
+            Reserved::Refused(reason) => return self.refused(reason),
+        };
+        let hash = self.index.hash_of(&append.key.id);
+        let limited = durability == Durability::Cache;
+        if limited && !self.admission.admit(hash, found, self.now) {
+            self.index.abort(slot);
+            return self.refused(AppendRefused::NotAdmitted);
+        }
+        let end = End::Append(append.tag, done.clone());
+        let payload = Payload::Caller(append.block);
+        self.enqueue(spec, durability, append.key, slot, payload, end);
+        Appended::Queued
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn refused(&mut self, reason: AppendRefused) -> Appended {
+        let counter = match reason {
+            AppendRefused::QueueFull { .. } => &mut self.counters.refused_queue,
+            AppendRefused::NotAdmitted => &mut self.counters.refused_admission,
+            AppendRefused::DurableFull { .. } => &mut self.counters.refused_durable,
+            _ => &mut self.counters.refused_other,
+        };
+        *counter += 1;
+        Appended::Refused(reason)
+    }
+
+    /// Whether a block of this size may be queued at all.
+    pub(crate) fn has_room(
+        &self,
+        block_bytes: u32,
+        durability: Durability,
+    ) -> Result<(), AppendRefused> {
+        if block_bytes == 0 {
+            return Err(AppendRefused::Empty);
+        }
+        let block_bytes_max = self.config.block_bytes_max();
+        if block_bytes > block_bytes_max {
+            return Err(AppendRefused::TooLarge {
+                block_bytes,
+                block_bytes_max,
+            });
+        }
+        if self.stopping {
+            return Err(AppendRefused::Stopped);
+        }
+        if self.health == Health::Failed {
+            return Err(AppendRefused::Failed);
+        }
+        let queued_bytes = self.queued_bytes;
+        let bytes_max = self.config.write_queue_bytes_max;
+        if queued_bytes + u64::from(block_bytes) > bytes_max.max(block_bytes.into()) {
+            return Err(AppendRefused::QueueFull {
+                queued_bytes,
+                bytes_max,
+            });
+        }
+        let used = self.segments.live_pages(SegmentKind::Durable) + self.durable_queued_pages;
+        let limit = self.durable_pages_max();
+        let needed = u64::from(pages_of(block_bytes.into()));
+        if durability == Durability::Durable && used + needed > limit {
+            return Err(AppendRefused::DurableFull {
+                used_bytes: used * 4096,
+                limit_bytes: limit * 4096,
+            });
+        }
+        Ok(())
+    }
+
+    /// A record for a block, unless there is one.
+    pub(crate) fn reserve(
+        &mut self,
+        spec: &SpaceSpec,
+        durability: Durability,
+        id: [u8; 16],
+        born: Millis,
+    ) -> Reserved {
+        let space = match self.index.admit_space(spec, kind_of(durability)) {
+            Ok(space) => space,
+            Err(conflict) => return Reserved::Refused(refusal(conflict)),
+        };
+        if let Some(slot) = self.index.find(space, &id) {
+            let record = *self.index.record(slot);
+            if record.place.page().is_none() {
+                return Reserved::Busy;
+            }
+            if !self.is_over(&record) {
+                return Reserved::Present;
+            }
+            self.counters.expired += 1;
+            self.forget(slot);
+        }
+        let tick = self.tick();
+        let begun = self.index.begin(space, id, born, self.now, tick);
+        begun.map_or_else(
+            || {
+                Reserved::Refused(AppendRefused::IndexFull {
+                    blocks_max: self.config.blocks_max,
+                })
+            },
+            Reserved::Slot,
+        )
+    }
+
+    /// Puts a block with a record into the queue.
+    pub(crate) fn enqueue(
+        &mut self,
+        spec: &SpaceSpec,
+        durability: Durability,
+        key: PutKey,
+        slot: Slot,
+        payload: Payload,
+        end: End,
+    ) {
+        let (crc, write_id) = match &payload {
+            Payload::Caller(block) => (block.crc(), block.write_id()),
+            Payload::Moved(_) => (0, 0),
+        };
+        self.index.describe(slot, crc, write_id);
+        let durable = durability == Durability::Durable;
+        let entry = Entry {
+            id: key.id,
+            tenant: spec.tenant,
+            space: spec.space,
+            payload_bytes: spec.block_bytes,
+            crc,
+            write_id,
+            position: key.position,
+            page: 0,
+            birth_s: (self.now / 1000) as u32,
+            ttl_s: spec.ttl_s,
+            priority: spec.priority,
+            flags: if durable { FLAG_DURABLE } else { 0 },
+        };
+        self.queued_bytes += u64::from(spec.block_bytes);
+        if durable {
+            self.durable_queued_pages += u64::from(entry.payload_pages());
+        }
+        let queue = &mut self.queues[of_kind(kind_of(durability))];
+        queue.items.push_back(Pending {
+            entry,
+            payload: Some(payload),
+            target: Target::Block(slot),
+            wants_sync: durable,
+            end,
+        });
+    }
+}
+
+fn refusal(conflict: SpaceConflict) -> AppendRefused {
+    match conflict {
+        SpaceConflict::Mismatch {
+            tenant,
+            block_bytes,
+        } => AppendRefused::SpaceMismatch {
+            tenant,
+            block_bytes,
+        },
+        SpaceConflict::Kind => AppendRefused::SpaceDurability,
+        SpaceConflict::TooMany => AppendRefused::TooManySpaces,
+    }
+}
