@@ -15,6 +15,7 @@ mod heap_block;
 mod index;
 pub mod layout;
 mod log;
+pub mod measure;
 mod page_memory;
 mod random;
 mod restart;

@@ -88,6 +88,14 @@ unsafe impl ReadRoom for crate::PageMemory {
     }
 }
 
+// SAFETY: memory of the engine's arena, which stays where it is while the slot lives and belongs to
+// it alone.
+unsafe impl ReadRoom for holdfast_engine::WriteSlot {
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
+
 /// One block to be read.
 pub struct ReadInto {
     /// What its end carries.

@@ -27,6 +27,7 @@ pub(crate) struct Index {
     spaces: Spaces,
     /// Records that can be read.
     blocks: u64,
+    blocks_max: u64,
 }
 
 impl Index {
@@ -38,7 +39,20 @@ impl Index {
             hash: IdHash::random(),
             spaces: Spaces::default(),
             blocks: 0,
+            blocks_max,
         })
+    }
+
+    /// Makes room in the table for so many blocks at once, if nothing is in it: a table that grows
+    /// moves its entries about.
+    ///
+    /// # Errors
+    /// What the kernel said when it refused the address space.
+    pub(crate) fn expect(&mut self, blocks: u64) -> io::Result<()> {
+        if self.table.is_empty() {
+            self.table = Table::new(self.blocks_max, blocks.min(self.blocks_max), false)?;
+        }
+        Ok(())
     }
 
     /// Blocks that can be read; expired ones count until they are met.

@@ -50,6 +50,8 @@ pub struct Log {
     /// Segments that are written to, oldest first; at most one of a kind takes more batches.
     writers: Vec<Writer>,
     reclaim: Option<Reclaim>,
+    /// Pages of cache blocks that may be written anew.
+    moves_saved_pages: u64,
     /// Segments whose head was zeroed, which the next sync frees.
     wiped: Vec<u32>,
     /// Durable segments cannot be cleaned until one is freed: there is nowhere to move to.
@@ -76,6 +78,7 @@ impl Log {
             flights: Flights::default(),
             writers: Vec::new(),
             reclaim: None,
+            moves_saved_pages: 0,
             wiped: Vec::new(),
             cleaning_hopeless: false,
             sync_flying: false,

@@ -19,8 +19,11 @@ const FREE_SEGMENTS_TARGET: u32 = 2;
 const GROUP_BYTES_MAX: u64 = 8 << 20;
 /// Records that are looked at for one group.
 const GROUP_ENTRIES_MAX: usize = 1024;
-/// Most of a cache segment's payload that is written anew, percent: reclaim must gain something.
-const MOVED_PERCENT_MAX: u64 = 90;
+/// Most of the cache blocks' payload that is written anew, percent: reclaim must gain something.
+const MOVED_PERCENT_MAX: u64 = 75;
+/// Segments' worth of that which one segment after another may save up: a single one may be moved
+/// whole, so that a prefix is not torn for the sake of the limit.
+const MOVES_SAVED_SEGMENTS: u64 = 16;
 /// Part of a durable segment that must be dead before it is cleaned ahead of need, percent.
 const DEAD_PERCENT_AHEAD: u32 = 25;
 
@@ -41,7 +44,6 @@ pub(super) struct Reclaim {
     failed: bool,
     /// A tombstone could not.
     failed_tombstone: bool,
-    moved_pages: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,9 @@ impl Log {
 
     fn start(&mut self, state: &mut State, segment: u32) {
         let entries = state.segments.take_entries(segment);
+        let earned = u64::from(state.segments.get(segment).payload_pages) * MOVED_PERCENT_MAX / 100;
+        let saved_max = u64::from(self.geometry.segment_pages()) * MOVES_SAVED_SEGMENTS;
+        self.moves_saved_pages = (self.moves_saved_pages + earned).min(saved_max);
         state.segments.set_state(segment, SegmentState::Reclaiming);
         let broken = entries.is_some();
         self.reclaim = Some(Reclaim {
@@ -127,7 +132,6 @@ impl Log {
             outstanding: 0,
             failed: false,
             failed_tombstone: false,
-            moved_pages: 0,
         });
         if !broken {
             self.read_footer(segment, FOOTER_READ_PAGES);
@@ -239,14 +243,12 @@ impl Log {
             return;
         };
         let segment = reclaim.segment;
-        let payload = u64::from(state.segments.get(segment).payload_pages);
-        let moved_max = payload * MOVED_PERCENT_MAX / 100;
         let end = reclaim.entries.len().min(reclaim.next + GROUP_ENTRIES_MAX);
         let mut bytes = 0;
         while reclaim.next < end && bytes < GROUP_BYTES_MAX {
             let entry = reclaim.entries[reclaim.next];
             let pages = u64::from(entry.payload_pages());
-            let may_move = reclaim.moved_pages + pages <= moved_max;
+            let may_move = self.moves_saved_pages >= pages;
             let slot = match state.fate(segment, &entry, may_move) {
                 Fate::Gone => {
                     reclaim.next += 1;
@@ -256,7 +258,7 @@ impl Log {
                 Fate::Move(slot) => Some(slot),
             };
             reclaim.next += 1;
-            reclaim.moved_pages += pages;
+            self.moves_saved_pages = self.moves_saved_pages.saturating_sub(pages);
             bytes += pages * PAGE_BYTES as u64;
             reclaim.group.push(Moving {
                 entry,

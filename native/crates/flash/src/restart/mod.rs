@@ -158,6 +158,7 @@ impl Opening<'_> {
         let mut scanned = Vec::new();
         for window in used.chunks(FOOTERS_WINDOW) {
             let footers = self.read_window(window)?;
+            self.expect(&footers, used.len())?;
             for (used, footer) in window.iter().zip(footers) {
                 if let Some(entries) = footer {
                     self.state.replay(used.segment, &entries, self.report);
@@ -175,6 +176,19 @@ impl Opening<'_> {
             self.close(used, found);
         }
         Ok(())
+    }
+
+    /// Makes room in the index for as many blocks as there will be, by the first window.
+    fn expect(&mut self, footers: &[Option<Vec<Entry>>], used: usize) -> Result<(), FlashError> {
+        let known: Vec<usize> = footers.iter().flatten().map(Vec::len).collect();
+        if self.report.entries > 0 || known.is_empty() {
+            return Ok(());
+        }
+        let blocks = known.iter().sum::<usize>() / known.len() * used;
+        let index = &mut self.state.index;
+        index
+            .expect(blocks as u64)
+            .map_err(|source| FlashError::Index { source })
     }
 
     /// Entries of each segment of a window; `None` for those without a footer of theirs.

@@ -132,6 +132,9 @@ impl State {
                 return Reserved::Busy;
             }
             if !self.is_over(&record) {
+                // Whoever writes a block again has just used it.
+                let tick = self.tick();
+                self.index.touch(slot, tick);
                 return Reserved::Present;
             }
             self.counters.expired += 1;
