@@ -203,3 +203,24 @@ fn deleted_blocks_do_not_come_back_from_segments_that_wait_for_reuse() {
         assert_eq!(bed.found(2, &[0, 1, 2]), [false; 3], "round {round}");
     }
 }
+
+#[test]
+fn tombstones_come_to_an_end_beside_blocks_that_stay() {
+    let mut bed = Stepped::create(config(), 12, 7);
+    let staying: Vec<u64> = (0..100).collect();
+    bed.put(&spec(3), DURABLE, &staying);
+    // Deletes of what is not there write tombstones all the same: 255 to a batch of four pages.
+    for round in 0..1000u64 {
+        let start = 1_000_000 + round * 1000;
+        let numbers: Vec<u64> = (start..start + 1000).collect();
+        let (_, deleted) = bed.delete(3, &numbers);
+        bed.settle();
+        assert_eq!(deleted.try_recv(), Ok(Ok(())), "round {round}");
+    }
+    for &number in &staying {
+        bed.assert_whole(3, number, "beside tombstones");
+    }
+    bed.put(&spec(3), DURABLE, &[5000]);
+    let counters = bed.store.stats().counters;
+    assert!(counters.tombstones < 4_000_000, "{counters:?}");
+}

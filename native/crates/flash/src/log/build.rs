@@ -159,7 +159,8 @@ impl Log {
 
     /// When nothing that is under way will make room for what waits, it ends.
     fn refuse_stuck(&mut self, state: &mut State, kind: SegmentKind) {
-        if !self.flights.is_empty() || !self.wiped.is_empty() {
+        let others = self.flights.len() - self.reads_flying as usize;
+        if others > 0 || !self.wiped.is_empty() {
             return;
         }
         let moves = std::mem::take(&mut state.queues[of_kind(kind)].moves);

@@ -103,7 +103,10 @@ impl Log {
         } else {
             batch.stage = BatchStage::Written;
             let pages: u32 = items.iter().map(|item| item.entry.payload_pages()).sum();
-            state.segments.get_mut(segment).payload_pages += pages;
+            let tombstones = items.iter().filter(|item| item.entry.is_tombstone());
+            let written = state.segments.get_mut(segment);
+            written.payload_pages += pages;
+            written.tombstones += tombstones.count() as u32;
             let (later, now): (Vec<_>, Vec<_>) =
                 items.into_iter().partition(|item| item.wants_sync);
             batch.items = later;

@@ -32,7 +32,23 @@ pub(super) struct Flights {
 impl Flights {
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.list.len() == self.vacant.len()
+        self.len() == 0
+    }
+
+    /// How many are under way.
+    pub(super) fn len(&self) -> usize {
+        self.list.len() - self.vacant.len()
+    }
+
+    /// The reads for callers among them.
+    pub(super) fn into_reads(self) -> impl Iterator<Item = QueuedRead> {
+        self.list
+            .into_iter()
+            .flatten()
+            .filter_map(|flight| match flight {
+                Flight::Read { queued, .. } => Some(queued),
+                _ => None,
+            })
     }
 
     /// Gives out a token.

@@ -198,20 +198,45 @@ impl Log {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
         state.stopping = true;
-        self.fail_writers(&mut state);
-        self.refuse_all(&mut state);
-        let waiting = std::mem::take(&mut state.reads);
-        drop(state);
-        for queued in waiting {
-            let (read, result) = (queued.read, Err(ReadFailure::Stopped));
-            self.reads_ended
-                .push((queued.done, reads::end(read, result)));
+        if state.health == Health::Serving {
+            self.fail_store(&mut state);
         }
+        self.refuse_all(&mut state);
+        drop(state);
         self.tell();
     }
 
     /// Ends everything that is left: the log does nothing any more.
-    pub(crate) fn abandon(mut self) {
+    pub fn abandon(mut self) {
         self.give_up();
+        let Self {
+            disk,
+            shared,
+            flights,
+            writers,
+            mut ended,
+            ..
+        } = self;
+        // From here on nobody uses any memory of an operation.
+        drop(disk);
+        let mut state = shared.state.lock();
+        for writer in writers {
+            let items = writer.batches.into_iter().flat_map(|batch| batch.items);
+            for mut item in items {
+                if item.payload.is_some() {
+                    state.release(&mut item, writer.kind);
+                }
+                state.fail(item, writer.kind, AppendFailure::Failed, &mut ended);
+            }
+        }
+        let waiting: Vec<_> = state.reads.drain(..).chain(flights.into_reads()).collect();
+        drop(state);
+        for (end, result) in ended {
+            end.tell(result);
+        }
+        for queued in waiting {
+            let end = reads::end(queued.read, Err(ReadFailure::Stopped));
+            (queued.done)(end);
+        }
     }
 }

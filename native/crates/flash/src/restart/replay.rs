@@ -22,7 +22,10 @@ impl State {
                 self.replay_one(segment, kind, entry, report);
             }
         }
-        self.segments.get_mut(segment).payload_pages = pages - 1;
+        let tombstones = entries.iter().filter(|entry| entry.is_tombstone()).count();
+        let replayed = self.segments.get_mut(segment);
+        replayed.payload_pages = pages - 1;
+        replayed.tombstones = tombstones as u32;
         report.entries += entries.len() as u64;
         if kind == SegmentKind::Cache {
             self.advance_clock(pages);

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::layout::{Entry, Geometry, SegmentKind};
+use crate::layout::{ENTRY_BYTES, Entry, Geometry, SegmentKind};
+
+/// Part of a segment that tombstones may fill before older segments are cleaned first, percent.
+const TOMBSTONES_PERCENT_MAX: u64 = 25;
 
 /// What may be done with a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) struct Segment {
     pub(crate) live_pages: u32,
     /// Pages of payloads that were written.
     pub(crate) payload_pages: u32,
+    /// Tombstones that were written.
+    pub(crate) tombstones: u32,
     /// Reads under way.
     pub(crate) readers: u32,
 }
@@ -69,6 +74,7 @@ impl Segments {
             state: SegmentState::Free,
             live_pages: 0,
             payload_pages: 0,
+            tombstones: 0,
             readers: 0,
         };
         let count = geometry.segments();
@@ -127,6 +133,7 @@ impl Segments {
             state: SegmentState::Open,
             live_pages: 0,
             payload_pages: 0,
+            tombstones: 0,
             readers: 0,
         };
         self.sequence_next += 1;
@@ -147,6 +154,7 @@ impl Segments {
             state: SegmentState::Closed,
             live_pages: 0,
             payload_pages: 0,
+            tombstones: 0,
             readers: 0,
         };
         self.in_use[index(kind)] += 1;
@@ -231,21 +239,29 @@ impl Segments {
             .map(|(number, _)| number)
     }
 
-    /// The durable segment with the fewest live pages, if at least so much of its payload is
-    /// dead.
+    /// The durable segment with the fewest live pages, if at least so much of its payload is dead.
+    ///
+    /// When that one is full of tombstones, which stay as long as anything older does, the oldest
+    /// segment instead: so they come to an end.
     pub(crate) fn emptiest_durable(&self, dead_percent_min: u32) -> Option<u32> {
-        self.iter()
-            .filter(|&(number, segment)| {
+        let durable = || {
+            self.iter().filter(|&(number, segment)| {
                 segment.kind == SegmentKind::Durable && self.is_complete(number, segment)
             })
+        };
+        let (number, emptiest) = durable()
             .filter(|(_, segment)| {
                 let dead = u64::from(segment.payload_pages - segment.live_pages);
-                let part =
-                    dead * 100 >= u64::from(segment.payload_pages) * u64::from(dead_percent_min);
-                segment.live_pages == 0 || (dead > 0 && part)
+                let least = u64::from(segment.payload_pages) * u64::from(dead_percent_min);
+                segment.live_pages == 0 || (dead > 0 && dead * 100 >= least)
             })
-            .min_by_key(|(_, segment)| (segment.live_pages, segment.sequence))
-            .map(|(number, _)| number)
+            .min_by_key(|(_, segment)| (segment.live_pages, segment.sequence))?;
+        let entries = u64::from(emptiest.tombstones) * ENTRY_BYTES as u64;
+        if entries * 100 < self.geometry.segment_bytes() * TOMBSTONES_PERCENT_MAX {
+            return Some(number);
+        }
+        let oldest = durable().min_by_key(|(_, segment)| segment.sequence);
+        oldest.map(|(number, _)| number)
     }
 
     /// Whether it may be reclaimed: it is not written to, and its entries can be had.
