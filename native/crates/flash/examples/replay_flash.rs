@@ -39,16 +39,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         "engine {:.4}",
         engine.hits as f64 / engine.references as f64
     );
-    println!("base credit   hits  / engine  written  blocks at most  reclaimed");
+    println!("base credit   hits  / engine  written / admitted   / put  blocks at most  reclaimed");
     for rule in rules {
         let flash = replay_flash(requests.iter().copied(), capacity, rule.clone())?;
         println!(
-            "{:4} {:6} {:.4}    {:.4}   {:.4}  {:14}  {:9}",
+            "{:4} {:6} {:.4}    {:.4}              {:.4}  {:.4}  {:14}  {:9}",
             rule.base_percent,
             rule.credit_percent,
             flash.hits as f64 / flash.references as f64,
             flash.hits as f64 / engine.hits as f64,
             flash.written_per_admitted(),
+            flash.written_per_put(),
             flash.blocks_max,
             flash.reclaimed,
         );

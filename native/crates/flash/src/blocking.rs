@@ -11,7 +11,7 @@ use holdfast_index::Slot;
 
 use crate::failures::AppendRefused;
 use crate::heap_block::HeapBlock;
-use crate::state::{End, Payload, Reserved};
+use crate::state::{End, NewBlock, Payload, Reserved};
 use crate::store::ends_to;
 use crate::types::{Durability, Location, ReadInto};
 use crate::{FlashStore, PageMemory};
@@ -183,10 +183,14 @@ impl BlockSlot for FlashSlot {
             state.index.abort(this.slot);
             return false;
         }
+        let new = NewBlock {
+            key: this.key,
+            durability: inner.durability,
+            deepest: false,
+        };
         state.enqueue(
             &this.spec,
-            inner.durability,
-            this.key,
+            new,
             this.slot,
             Payload::Caller(Box::new(block)),
             End::Append(0, done),

@@ -73,8 +73,8 @@ impl Default for AdmissionConfig {
 impl Default for ReclaimConfig {
     fn default() -> Self {
         Self {
-            base_percent: 10,
-            credit_percent: 50,
+            base_percent: 40,
+            credit_percent: 20,
         }
     }
 }

@@ -63,6 +63,9 @@ pub enum AppendRefused {
     /// The write budget is short and the block was not seen before.
     #[error("the write budget is used up and the block was not asked for before")]
     NotAdmitted,
+    /// The block is the deepest of its put, and those of its space are never asked for again.
+    #[error("the deepest blocks of this space's puts are never asked for again")]
+    NeverUsed,
     /// The disk is not trusted any more.
     #[error("the store does not trust its disk since a write failed; open it again and check it")]
     Failed,

@@ -85,6 +85,8 @@ pub struct Counters {
     pub refused_queue: u64,
     /// Appends refused because the write budget was short.
     pub refused_admission: u64,
+    /// Deepest blocks of puts refused because those of their space are never asked for again.
+    pub refused_deepest: u64,
     /// Appends refused because durable blocks had filled their share.
     pub refused_durable: u64,
     /// Appends refused for another reason.

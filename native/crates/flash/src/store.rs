@@ -87,7 +87,10 @@ impl FlashStore {
         self.waker.wake_by_ref();
     }
 
-    /// Takes blocks into the write queue; replaces `out` by what became of each.
+    /// Takes blocks of one put into the write queue; replaces `out` by what became of each.
+    ///
+    /// A cache block is also refused when it is not worth its write: by the write budget, or
+    /// because it is the deepest of its put and those of its space are never asked for again.
     ///
     /// `done` is told once for each that is [`Appended::Queued`].
     pub fn append(
@@ -102,8 +105,10 @@ impl FlashStore {
         out.clear();
         let mut state = self.shared.state.lock();
         state.note(now);
+        let deepest = blocks.iter().map(|block| block.key.position).max();
         for block in blocks {
-            let appended = state.append(spec, durability, block, done);
+            let is_deepest = Some(block.key.position) == deepest;
+            let appended = state.append(spec, durability, block, is_deepest, done);
             out.push(appended);
         }
         drop(state);

@@ -49,3 +49,32 @@ fn durable_blocks_are_not_subject_to_it() {
     let numbers: Vec<u64> = (0..100).collect();
     bed.put(&spec(3), Durability::Durable, &numbers);
 }
+
+#[test]
+fn last_blocks_that_are_never_asked_for_again_are_not_written() {
+    let mut bed = Stepped::create(config(), 12, 3);
+    // Conversations of six blocks, the last one partly filled: the next turn has another.
+    let mut refused = 0;
+    for turn in 0..600u64 {
+        let start = 10_000 + turn * 10;
+        let numbers: Vec<u64> = (start..start + 6).collect();
+        bed.append(&spec(2), CACHE, &numbers, 1);
+        bed.settle();
+        if turn > 50 {
+            let earlier = start - 500;
+            bed.locate(2, &(earlier..earlier + 5).collect::<Vec<u64>>(), true);
+        }
+        refused = bed.store.stats().counters.refused_deepest;
+    }
+    assert!((200..600).contains(&refused), "{refused} of 600");
+    // Where they are used, they are written again.
+    for turn in 0..600u64 {
+        let start = 100_000 + turn * 10;
+        let numbers: Vec<u64> = (start..start + 6).collect();
+        bed.append(&spec(4), CACHE, &numbers, 1);
+        bed.settle();
+        let earlier = (start - 300).max(100_000);
+        bed.locate(4, &(earlier..earlier + 6).collect::<Vec<u64>>(), true);
+    }
+    assert_eq!(bed.store.stats().counters.refused_deepest, refused);
+}

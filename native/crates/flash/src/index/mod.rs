@@ -1,5 +1,6 @@
 //! The index: which slot holds a block, 32 bytes a record and some 5 for the table.
 
+mod fates;
 mod place;
 mod slots;
 mod spaces;

@@ -1,6 +1,7 @@
 use holdfast_engine::{Millis, SpaceSpec};
 use holdfast_index::NumberMap;
 
+use super::fates::Fates;
 use super::place::{SPACES_MAX, SpaceHandle};
 use crate::layout::SegmentKind;
 
@@ -29,6 +30,8 @@ pub(crate) struct Space {
     pub(crate) kind: SegmentKind,
     /// Records that carry its handle, in whatever state.
     pub(crate) records: u64,
+    /// What becomes of its blocks.
+    pub(crate) fates: Fates,
     /// Dropped: what is left of it is unreachable.
     pub(crate) dropped: bool,
     unit_ms: u64,
@@ -46,6 +49,7 @@ impl Space {
             priority: 0,
             kind,
             records: 0,
+            fates: Fates::default(),
             dropped: false,
             unit_ms: if ttl_ms == 0 {
                 AGE_UNIT_MS

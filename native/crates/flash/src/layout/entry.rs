@@ -11,7 +11,10 @@ pub const FLAG_DURABLE: u8 = 2;
 /// A copy of a record whose segment was about to be reused.
 pub const FLAG_REINSERTED: u8 = 4;
 
-const FLAGS_KNOWN: u8 = FLAG_TOMBSTONE | FLAG_DURABLE | FLAG_REINSERTED;
+/// The block had the largest position of those it was appended with.
+pub const FLAG_DEEPEST: u8 = 8;
+
+const FLAGS_KNOWN: u8 = FLAG_TOMBSTONE | FLAG_DURABLE | FLAG_REINSERTED | FLAG_DEEPEST;
 const WHAT: &str = "entry";
 
 /// All that a store keeps of one record beside its payload.
@@ -39,7 +42,7 @@ pub struct Entry {
     pub ttl_s: u32,
     /// Priority of its space then.
     pub priority: u8,
-    /// [`FLAG_TOMBSTONE`], [`FLAG_DURABLE`], [`FLAG_REINSERTED`].
+    /// [`FLAG_TOMBSTONE`], [`FLAG_DURABLE`], [`FLAG_REINSERTED`], [`FLAG_DEEPEST`].
     pub flags: u8,
 }
 

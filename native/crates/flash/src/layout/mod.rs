@@ -10,7 +10,7 @@ mod head;
 mod superblock;
 
 pub use batch::{BATCH_ENTRIES_MAX, BatchHead, decode_batch, encode_batch};
-pub use entry::{ENTRY_BYTES, Entry, FLAG_DURABLE, FLAG_REINSERTED, FLAG_TOMBSTONE};
+pub use entry::{ENTRY_BYTES, Entry, FLAG_DEEPEST, FLAG_DURABLE, FLAG_REINSERTED, FLAG_TOMBSTONE};
 pub use error::LayoutError;
 pub use footer::{FooterTail, decode_footer, encode_footer};
 pub use geometry::Geometry;

@@ -54,6 +54,8 @@ pub struct FlashReplay {
     pub references: u64,
     /// Payload bytes written for puts.
     pub admitted_bytes: u64,
+    /// Payload bytes that were put and not written: deepest blocks that are never asked for again.
+    pub refused_bytes: u64,
     /// Payload bytes written because their segment was reused.
     pub reinserted_bytes: u64,
     /// Everything else that was written: heads, entries, ends of pages, footers.
@@ -65,11 +67,21 @@ pub struct FlashReplay {
 }
 
 impl FlashReplay {
-    /// Bytes written to the disk for each byte that was put.
+    /// Bytes written to the disk for each byte that was written for a put.
     #[must_use]
     pub fn written_per_admitted(&self) -> f64 {
-        let written = self.admitted_bytes + self.reinserted_bytes + self.other_bytes;
-        written as f64 / self.admitted_bytes.max(1) as f64
+        self.written_bytes() as f64 / self.admitted_bytes.max(1) as f64
+    }
+
+    /// Bytes written to the disk for each byte that was put, written or not.
+    #[must_use]
+    pub fn written_per_put(&self) -> f64 {
+        let put = self.admitted_bytes + self.refused_bytes;
+        self.written_bytes() as f64 / put.max(1) as f64
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.admitted_bytes + self.reinserted_bytes + self.other_bytes
     }
 }
 
@@ -119,6 +131,7 @@ pub fn replay_flash<'a>(
     let counters = replay.store.stats().counters;
     Ok(FlashReplay {
         admitted_bytes: counters.admitted_bytes,
+        refused_bytes: counters.refused_deepest * u64::from(REPLAY_BLOCK_BYTES),
         reinserted_bytes: counters.reinserted_bytes,
         other_bytes: counters.padding_bytes + counters.footer_bytes,
         reclaimed: counters.reclaimed,

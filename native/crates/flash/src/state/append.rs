@@ -4,7 +4,7 @@ use holdfast_index::Slot;
 use super::{End, Health, Payload, Pending, State, Target, of_kind};
 use crate::failures::AppendRefused;
 use crate::index::SpaceConflict;
-use crate::layout::{Entry, FLAG_DURABLE, SegmentKind, pages_of};
+use crate::layout::{Entry, FLAG_DEEPEST, FLAG_DURABLE, SegmentKind, pages_of};
 use crate::types::{Append, AppendDone, Appended, Durability};
 
 /// What became of the attempt to reserve a record.
@@ -17,6 +17,15 @@ pub(crate) enum Reserved {
     Refused(AppendRefused),
 }
 
+/// A block that gets its first place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewBlock {
+    pub(crate) key: PutKey,
+    pub(crate) durability: Durability,
+    /// It has the largest position of its put.
+    pub(crate) deepest: bool,
+}
+
 /// The kind of segment for blocks of this durability.
 pub(crate) fn kind_of(durability: Durability) -> SegmentKind {
     match durability {
@@ -26,12 +35,14 @@ pub(crate) fn kind_of(durability: Durability) -> SegmentKind {
 }
 
 impl State {
-    /// Takes a block into the queue, or tells why not.
+    /// Takes a block into the queue, or tells why not. `deepest` says that it has the largest
+    /// position of its put.
     pub(crate) fn append(
         &mut self,
         spec: &SpaceSpec,
         durability: Durability,
         append: Append,
+        deepest: bool,
         done: &AppendDone,
     ) -> Appended {
         let found = append.block.as_slice().len() as u64;
@@ -48,16 +59,36 @@ impl State {
             Reserved::Busy => return Appended::Busy,
             Reserved::Refused(reason) => return self.refused(reason),
         };
-        let hash = self.index.hash_of(&append.key.id);
-        let limited = durability == Durability::Cache;
-        if limited && !self.admission.admit(hash, found, self.now) {
+        if durability == Durability::Cache
+            && let Err(reason) = self.is_worth_writing(slot, deepest)
+        {
             self.index.abort(slot);
-            return self.refused(AppendRefused::NotAdmitted);
+            return self.refused(reason);
         }
         let end = End::Append(append.tag, done.clone());
         let payload = Payload::Caller(append.block);
-        self.enqueue(spec, durability, append.key, slot, payload, end);
+        let new = NewBlock {
+            key: append.key,
+            durability,
+            deepest,
+        };
+        self.enqueue(spec, new, slot, payload, end);
         Appended::Queued
+    }
+
+    /// Whether a cache block that has a record now is worth its write.
+    fn is_worth_writing(&mut self, slot: Slot, deepest: bool) -> Result<(), AppendRefused> {
+        let record = *self.index.record(slot);
+        let hash = self.index.hash_of(&record.id);
+        let space = self.index.space_of(&record);
+        let bytes = u64::from(space.block_bytes);
+        if deepest && !space.fates.wants_deepest(hash) {
+            return Err(AppendRefused::NeverUsed);
+        }
+        if !self.admission.admit(hash, bytes, self.now) {
+            return Err(AppendRefused::NotAdmitted);
+        }
+        Ok(())
     }
 
     /// Counts a refusal.
@@ -65,6 +96,7 @@ impl State {
         let counter = match reason {
             AppendRefused::QueueFull { .. } => &mut self.counters.refused_queue,
             AppendRefused::NotAdmitted => &mut self.counters.refused_admission,
+            AppendRefused::NeverUsed => &mut self.counters.refused_deepest,
             AppendRefused::DurableFull { .. } => &mut self.counters.refused_durable,
             _ => &mut self.counters.refused_other,
         };
@@ -156,8 +188,7 @@ impl State {
     pub(crate) fn enqueue(
         &mut self,
         spec: &SpaceSpec,
-        durability: Durability,
-        key: PutKey,
+        new: NewBlock,
         slot: Slot,
         payload: Payload,
         end: End,
@@ -167,7 +198,14 @@ impl State {
             Payload::Moved(_) => (0, 0),
         };
         self.index.describe(slot, crc, write_id);
+        let NewBlock {
+            key,
+            durability,
+            deepest,
+        } = new;
         let durable = durability == Durability::Durable;
+        let durable_flag = if durable { FLAG_DURABLE } else { 0 };
+        let deepest_flag = if deepest { FLAG_DEEPEST } else { 0 };
         let entry = Entry {
             id: key.id,
             tenant: spec.tenant,
@@ -180,7 +218,7 @@ impl State {
             birth_s: (self.now / 1000) as u32,
             ttl_s: spec.ttl_s,
             priority: spec.priority,
-            flags: if durable { FLAG_DURABLE } else { 0 },
+            flags: durable_flag | deepest_flag,
         };
         self.queued_bytes += u64::from(spec.block_bytes);
         if durable {

@@ -21,7 +21,7 @@ use crate::layout::{Geometry, SegmentKind, StoreId, pages_of};
 use crate::stats::{Counters, FlashStats, KindStats};
 use crate::types::{ReadDone, ReadInto};
 
-pub(crate) use append::Reserved;
+pub(crate) use append::{NewBlock, Reserved};
 pub(crate) use queue::{DeleteEnd, End, Payload, Pending, Queue, Target};
 pub(crate) use reclaim::Fate;
 pub(crate) use segments::{SegmentState, Segments};

@@ -2,7 +2,7 @@ use holdfast_index::Slot;
 
 use super::{State, TICKS_PER_RESIDENCE};
 use crate::index::{Record, TOUCHES_MAX};
-use crate::layout::{Entry, SegmentKind};
+use crate::layout::{Entry, FLAG_DEEPEST, FLAG_REINSERTED, SegmentKind};
 
 /// Longest time without a use after which any block goes, ticks: the next look at it comes within
 /// a residence time, before its time of last use repeats.
@@ -37,6 +37,11 @@ impl State {
             return Fate::Gone;
         }
         let durable = self.segments.get(segment).kind == SegmentKind::Durable;
+        if entry.flags & FLAG_REINSERTED == 0 {
+            let deepest = entry.flags & FLAG_DEEPEST != 0;
+            let space = self.index.spaces_mut().get_mut(record.place.space());
+            space.fates.ended(deepest, record.place.touches() > 0);
+        }
         if durable || (may_move && self.is_wanted(&record)) {
             return Fate::Move(slot);
         }
