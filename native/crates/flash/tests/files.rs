@@ -2,13 +2,16 @@
 
 mod support;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use holdfast_engine::{PutKey, StoredBlock};
 use holdfast_flash::disk::{Disk, ThreadDisk, UringDisk};
-use holdfast_flash::{Append, AppendDone, Appended, Durability, FlashStore};
+use holdfast_flash::{Append, AppendDone, Appended, Durability, FlashError, FlashStore};
+use holdfast_wire::checksum::crc32c;
 use support::{Folder, block, config, id, spec};
 
 const DISK_BYTES: u64 = 64 << 20;
@@ -64,4 +67,32 @@ fn with_uring() {
 fn with_threads() {
     let folder = Folder::new("files-threads");
     on(|| Box::new(ThreadDisk::open(&folder.file(0), DISK_BYTES, 4).expect("threads")));
+}
+
+#[test]
+fn a_store_of_another_version_is_refused_with_both_versions() {
+    let folder = Folder::new("files-version");
+    let path = folder.file(0);
+    let open = || {
+        let disk = ThreadDisk::open(&path, DISK_BYTES, 2).expect("threads");
+        FlashStore::open(config(), Box::new(disk), 1000)
+    };
+    drop(open().expect("an empty file"));
+    let file = File::options().read(true).write(true).open(&path);
+    let file = file.expect("the store's file");
+    let mut page = [0; 4096];
+    for offset in [0, 4096] {
+        file.read_exact_at(&mut page, offset).expect("a superblock");
+        page[4] = 9;
+        let crc = crc32c(&page[..72]);
+        page[72..76].copy_from_slice(&crc.to_le_bytes());
+        file.write_all_at(&page, offset).expect("a superblock");
+    }
+    let error = open().err().expect("another version");
+    assert!(matches!(error, FlashError::Version { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("version 9") && text.contains("version 1"),
+        "{text}"
+    );
 }

@@ -284,3 +284,28 @@ fn foreign_and_unknown_contents_are_refused_and_left_alone() {
     let error = Stepped::open(config(), &small, 0).err().expect("an error");
     assert!(matches!(error, FlashError::DiskTooSmall { .. }));
 }
+
+#[test]
+fn footers_of_many_small_blocks_are_read_in_two_steps() {
+    let small = SpaceSpec {
+        block_bytes: 4096,
+        ..spec(2)
+    };
+    let mut bed = Stepped::create(config(), 10, 11);
+    let numbers: Vec<u64> = (0..3000).collect();
+    bed.put(&small, CACHE, &numbers);
+    bed.store.close();
+    bed.settle();
+    let image = bed.image.clone();
+    drop(bed);
+    let (mut bed, report) = Stepped::open(config(), &image, 2_000_000).expect("a store");
+    assert_eq!((report.blocks, report.segments_scanned), (3000, 0));
+    assert!(
+        report.segments_cache <= 4,
+        "{} segments",
+        report.segments_cache
+    );
+    for number in [0, 1, 1500, 2999] {
+        bed.assert_whole(2, number, "small blocks");
+    }
+}

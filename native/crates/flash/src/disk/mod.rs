@@ -3,7 +3,6 @@
 mod crash;
 mod file;
 mod threads;
-#[cfg(target_os = "linux")]
 mod uring;
 
 use std::collections::VecDeque;
@@ -15,7 +14,6 @@ use std::time::Duration;
 pub use crash::{CrashDisk, CrashImage, Faults};
 pub use file::{DiskFile, open_file};
 pub use threads::ThreadDisk;
-#[cfg(target_os = "linux")]
 pub use uring::UringDisk;
 
 /// Where blocks lie: a file, a block device, or memory that loses what was not synced.

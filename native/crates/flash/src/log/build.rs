@@ -45,22 +45,33 @@ impl Log {
         };
         let items = self.take_items(state, kind, at);
         let payload_bytes = count(state, kind, &items);
-        let (geometry, store) = (self.geometry, state.store);
         let writer = &mut self.writers[at];
-        let (number, page) = writer.begin(store, items);
-        let (segment, pieces) = (writer.segment, writer.pieces());
-        let batch_bytes: u64 = pieces.iter().map(|piece| piece.bytes() as u64).sum();
+        let (number, pages) = writer.begin(items);
+        self.unloaded.push((writer.segment, number));
         if kind == SegmentKind::Cache {
-            state.advance_clock((batch_bytes / PAGE_BYTES as u64) as u32);
+            state.advance_clock(pages);
         }
-        state.counters.padding_bytes += batch_bytes - payload_bytes;
+        state.counters.padding_bytes += u64::from(pages) * PAGE_BYTES as u64 - payload_bytes;
         state.counters.batches += 1;
-        let offset = geometry.offset(segment, page);
-        self.fly(
-            Flight::Batch { segment, number },
-            Action::Write { offset, pieces },
-        );
         true
+    }
+
+    /// Puts the memory of new batches together and begins their writes, outside of the lock.
+    pub(super) fn load_batches(&mut self) {
+        let geometry = self.geometry;
+        for (segment, number) in std::mem::take(&mut self.unloaded) {
+            let store = self.store;
+            let mut writers = self.writers.iter_mut();
+            let writer = writers.find(|writer| writer.segment == segment);
+            let Some((pieces, page)) = writer.and_then(|writer| writer.load(store, number)) else {
+                continue;
+            };
+            let offset = geometry.offset(segment, page);
+            self.fly(
+                Flight::Batch { segment, number },
+                Action::Write { offset, pieces },
+            );
+        }
     }
 
     /// The open segment of a kind, if the next item fits there, or a new one.
@@ -160,7 +171,7 @@ impl Log {
     /// When nothing that is under way will make room for what waits, it ends.
     fn refuse_stuck(&mut self, state: &mut State, kind: SegmentKind) {
         let others = self.flights.len() - self.reads_flying as usize;
-        if others > 0 || !self.wiped.is_empty() {
+        if others > 0 || !self.unloaded.is_empty() || !self.wiped.is_empty() {
             return;
         }
         let moves = std::mem::take(&mut state.queues[of_kind(kind)].moves);
@@ -177,10 +188,10 @@ impl Log {
         }
     }
 
-    /// Writes the footers of segments whose batches are all on stable storage.
-    pub(super) fn begin_footers(&mut self, state: &mut State) {
+    /// Writes the footers of segments whose batches are all on stable storage, outside of the
+    /// lock.
+    pub(super) fn begin_footers(&mut self, closed_at: u64) {
         let geometry = self.geometry;
-        let closed_at = state.now / 1000;
         let mut ready = Vec::new();
         for writer in &mut self.writers {
             if writer.is_ready_for_footer() {
@@ -190,7 +201,6 @@ impl Log {
             }
         }
         for (segment, memory, page) in ready {
-            state.counters.footer_bytes += memory.len() as u64;
             let pieces = vec![Span::of(&memory)];
             let offset = geometry.offset(segment, page);
             self.fly(

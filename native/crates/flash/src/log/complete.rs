@@ -28,8 +28,8 @@ impl Log {
                 self.end_batch(&mut shared.state.lock(), segment, number, result);
             }
             Flight::Footer { segment, memory } => {
-                drop(memory);
                 let mut state = shared.state.lock();
+                state.counters.footer_bytes += memory.len() as u64;
                 self.count_write(&mut state, &result);
                 self.end_footer(&mut state, segment, result.is_ok());
             }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Action, Completion, Disk, Operation};
 use crate::failures::{AppendFailure, ReadFailure};
-use crate::layout::{Geometry, SegmentKind};
+use crate::layout::{Geometry, SegmentKind, StoreId};
 use crate::random::random_number;
 use crate::state::{Ended, Health, State};
 use crate::types::{ReadDone, ReadEnd};
@@ -42,11 +42,14 @@ pub struct Log {
     disk: Box<dyn Disk>,
     shared: Arc<Shared>,
     geometry: Geometry,
+    store: StoreId,
     /// Random at first, and one more with each segment that is opened.
     salt: u64,
     /// Operations that the disk had no room for.
     operations: VecDeque<Operation>,
     flights: Flights,
+    /// Batches (segment, number) whose memory is not put together yet.
+    unloaded: Vec<(u32, u32)>,
     /// Segments that are written to, oldest first; at most one of a kind takes more batches.
     writers: Vec<Writer>,
     reclaim: Option<Reclaim>,
@@ -68,14 +71,19 @@ pub struct Log {
 impl Log {
     /// A log that goes on from this state.
     pub(crate) fn new(disk: Box<dyn Disk>, shared: Arc<Shared>) -> Self {
-        let geometry = shared.state.lock().geometry;
+        let (geometry, store) = {
+            let state = shared.state.lock();
+            (state.geometry, state.store)
+        };
         Self {
             disk,
             shared,
             geometry,
+            store,
             salt: random_number(),
             operations: VecDeque::new(),
             flights: Flights::default(),
+            unloaded: Vec::new(),
             writers: Vec::new(),
             reclaim: None,
             moves_saved_pages: 0,
@@ -153,9 +161,12 @@ impl Log {
         if state.stopping && state.queues.iter().all(|queue| queue.is_empty()) {
             self.close_writers();
         }
-        self.begin_footers(&mut state);
         self.begin_sync(&mut state);
-        state.stopping
+        let (stopping, closed_at) = (state.stopping, state.now / 1000);
+        drop(state);
+        self.load_batches();
+        self.begin_footers(closed_at);
+        stopping
     }
 
     /// Segments that are written to get their footers.

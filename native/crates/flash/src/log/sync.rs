@@ -2,7 +2,7 @@ use std::io;
 
 use super::Log;
 use super::flights::Flight;
-use super::writer::Stage;
+use super::writer::{BatchStage, Stage};
 use crate::disk::Action;
 use crate::failures::AppendFailure;
 use crate::state::{Health, State};
@@ -78,7 +78,7 @@ impl Log {
             let kind = writer.kind;
             writer.stage = Stage::Broken;
             for batch in &mut writer.batches {
-                if batch.memory.is_some() {
+                if batch.stage == BatchStage::Flying {
                     continue;
                 }
                 for item in batch.items.drain(..) {

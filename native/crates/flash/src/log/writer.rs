@@ -38,6 +38,8 @@ pub(super) struct Batch {
     pub(super) items: Vec<Pending>,
     /// Its entries among the segment's.
     entries: Range<usize>,
+    /// Where it begins, pages from the beginning of the segment.
+    start: u32,
     /// Memory of the write while it flies.
     pub(super) memory: Option<BatchMemory>,
 }
@@ -85,54 +87,67 @@ impl Writer {
         self.batches.iter().filter(flying).count()
     }
 
-    /// Gives the items their pages and makes a batch of them, which fits. Returns where its write
-    /// begins, pages from the beginning of the segment.
-    pub(super) fn begin(&mut self, store: StoreId, mut items: Vec<Pending>) -> (u32, u32) {
-        let head_pages = BatchHead::head_pages(items.len());
+    /// Gives the items their pages and makes a batch of them, which fits. Returns its number and
+    /// the pages of its write.
+    pub(super) fn begin(&mut self, mut items: Vec<Pending>) -> (u32, u32) {
         let start = self.page_next;
-        let mut page = start + head_pages;
+        let mut page = start + BatchHead::head_pages(items.len());
         for item in &mut items {
             item.entry.page = page;
             page += item.entry.payload_pages();
         }
-        let entries: Vec<Entry> = items.iter().map(|item| item.entry).collect();
-        let head = BatchHead {
-            store,
-            sequence: self.head.sequence,
-            salt: self.head.salt,
-            number: self.batch_next,
-            entries: entries.len() as u32,
-            pages: page - start,
-            synced: self.synced,
-        };
-        let mut memory = PageMemory::new(head_pages as usize * PAGE_BYTES);
-        encode_batch(&head, &entries, &mut memory);
-        // The segment's head goes along with its first batch.
-        let first = self.batch_next == 0;
-        let memory = BatchMemory::new(first.then_some(self.head), memory, &items);
         let entries_start = self.entries.len();
-        self.entries.extend(entries);
+        self.entries.extend(items.iter().map(|item| item.entry));
+        let number = self.batch_next;
         self.batches.push_back(Batch {
-            number: self.batch_next,
+            number,
             stage: BatchStage::Flying,
             items,
             entries: entries_start..self.entries.len(),
-            memory: Some(memory),
+            start,
+            memory: None,
         });
+        let pages = page - start + u32::from(number == 0);
         self.page_next = page;
         self.batch_next += 1;
-        (head.number, if first { 0 } else { start })
+        (number, pages)
+    }
+
+    /// Puts the memory of a batch together: the pieces of its write, and where it begins, pages
+    /// from the beginning of the segment. The segment's head goes along with the first batch.
+    pub(super) fn load(&mut self, store: StoreId, number: u32) -> Option<(Vec<Span>, u32)> {
+        let (head, synced) = (self.head, self.synced);
+        let page_next = self.page_next;
+        let next = self
+            .batches
+            .iter()
+            .find(|batch| batch.number == number + 1)
+            .map_or(page_next, |batch| batch.start);
+        let entries = self.batch(number)?.entries.clone();
+        let entries: Vec<Entry> = self.entries[entries].to_vec();
+        let batch = self.batch(number)?;
+        let batch_head = BatchHead {
+            store,
+            sequence: head.sequence,
+            salt: head.salt,
+            number,
+            entries: entries.len() as u32,
+            pages: next - batch.start,
+            synced,
+        };
+        let head_pages = BatchHead::head_pages(entries.len());
+        let mut memory = PageMemory::new(head_pages as usize * PAGE_BYTES);
+        encode_batch(&batch_head, &entries, &mut memory);
+        let first = number == 0;
+        let memory = BatchMemory::new(first.then_some(head), memory, &batch.items);
+        let pieces = memory.pieces.clone();
+        batch.memory = Some(memory);
+        Some((pieces, if first { 0 } else { batch.start }))
     }
 
     /// The batch of this number.
     pub(super) fn batch(&mut self, number: u32) -> Option<&mut Batch> {
         self.batches.iter_mut().find(|batch| batch.number == number)
-    }
-
-    /// Pieces of the write of the batch that was begun last.
-    pub(super) fn pieces(&self) -> Vec<Span> {
-        let memory = self.batches.back().and_then(|batch| batch.memory.as_ref());
-        memory.map_or_else(Vec::new, |memory| memory.pieces.clone())
     }
 
     /// How many batches, from the first, a sync that begins now covers.

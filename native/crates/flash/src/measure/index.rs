@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use holdfast_engine::measure::request_id;
 
 use crate::FlashConfig;
-use crate::layout::{Geometry, SegmentKind};
+use crate::layout::{Geometry, PAGE_BYTES, SegmentKind, pages_of};
 use crate::state::{Reserved, State};
 use crate::types::Durability;
 
@@ -28,8 +28,9 @@ pub struct IndexMemory {
 /// So many blocks of this size fit no store.
 pub fn measure_index(blocks: u64, block_bytes: u32) -> io::Result<IndexMemory> {
     let config = FlashConfig::default();
-    let pages = u64::from(block_bytes).div_ceil(4096);
-    let per_segment = (config.segment_bytes / 4096 * 98 / 100) / pages;
+    let pages = u64::from(pages_of(block_bytes.into()));
+    let segment_pages = config.segment_bytes / PAGE_BYTES as u64;
+    let per_segment = segment_pages * 98 / 100 / pages;
     let segments = (blocks / per_segment + 2) as u32;
     let geometry = Geometry::new(config.segment_bytes, segments).expect("a store that large");
     let mut state = State::new(&config, geometry, [0; 16], 0)?;
@@ -51,7 +52,7 @@ pub fn measure_index(blocks: u64, block_bytes: u32) -> io::Result<IndexMemory> {
         let Reserved::Slot(slot) = state.reserve(&spec, Durability::Cache, id, 0) else {
             return Err(io::Error::other("the index took no more blocks"));
         };
-        let page = number / per_segment * (config.segment_bytes / 4096);
+        let page = number / per_segment * segment_pages;
         state
             .index
             .commit(slot, page + 1 + number % per_segment * pages);

@@ -4,7 +4,7 @@ use holdfast_index::Slot;
 use super::{End, Health, Payload, Pending, State, Target, of_kind};
 use crate::failures::AppendRefused;
 use crate::index::SpaceConflict;
-use crate::layout::{Entry, FLAG_DEEPEST, FLAG_DURABLE, SegmentKind, pages_of};
+use crate::layout::{Entry, FLAG_DEEPEST, FLAG_DURABLE, PAGE_BYTES, SegmentKind, pages_of};
 use crate::types::{Append, AppendDone, Appended, Durability};
 
 /// What became of the attempt to reserve a record.
@@ -139,8 +139,8 @@ impl State {
         let needed = u64::from(pages_of(block_bytes.into()));
         if durability == Durability::Durable && used + needed > limit {
             return Err(AppendRefused::DurableFull {
-                used_bytes: used * 4096,
-                limit_bytes: limit * 4096,
+                used_bytes: used * PAGE_BYTES as u64,
+                limit_bytes: limit * PAGE_BYTES as u64,
             });
         }
         Ok(())

@@ -17,7 +17,7 @@ use holdfast_index::Slot;
 use crate::FlashConfig;
 use crate::admission::Admission;
 use crate::index::{Index, Record};
-use crate::layout::{Geometry, SegmentKind, StoreId, pages_of};
+use crate::layout::{Geometry, PAGE_BYTES, SegmentKind, StoreId, pages_of};
 use crate::stats::{Counters, FlashStats, KindStats};
 use crate::types::{ReadDone, ReadInto};
 
@@ -186,7 +186,7 @@ impl State {
     pub(crate) fn stats(&self) -> FlashStats {
         let kind = |kind| {
             let mut stats = KindStats {
-                live_bytes: self.segments.live_pages(kind) * 4096,
+                live_bytes: self.segments.live_pages(kind) * PAGE_BYTES as u64,
                 ..KindStats::default()
             };
             let found = self.segments.iter();
@@ -201,7 +201,7 @@ impl State {
                     SegmentState::Broken | SegmentState::Retired => stats.segments_broken += 1,
                 }
                 let dead = segment.payload_pages - segment.live_pages;
-                stats.dead_bytes += u64::from(dead) * 4096;
+                stats.dead_bytes += u64::from(dead) * PAGE_BYTES as u64;
             }
             stats
         };
@@ -210,7 +210,7 @@ impl State {
             segments_free: self.segments.free_count(),
             cache: kind(SegmentKind::Cache),
             durable: kind(SegmentKind::Durable),
-            durable_limit_bytes: self.durable_pages_max() * 4096,
+            durable_limit_bytes: self.durable_pages_max() * PAGE_BYTES as u64,
             queued_bytes: self.queued_bytes,
             queued: self
                 .queues
