@@ -3,7 +3,9 @@
 mod support;
 
 use holdfast_engine::SpaceSpec;
-use holdfast_flash::{AppendRefused, Appended, Durability, PageMemory, ReadDone, ReadInto};
+use holdfast_flash::{
+    AppendRefused, Appended, Durability, FlashConfig, PageMemory, ReadDone, ReadInto,
+};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use support::{BLOCK_BYTES, Stepped, config, spec};
@@ -223,4 +225,24 @@ fn tombstones_come_to_an_end_beside_blocks_that_stay() {
     bed.put(&spec(3), DURABLE, &[5000]);
     let counters = bed.store.stats().counters;
     assert!(counters.tombstones < 4_000_000, "{counters:?}");
+}
+
+#[test]
+fn a_full_index_makes_the_oldest_go_as_well() {
+    let few = FlashConfig {
+        blocks_max: 1024,
+        ..config()
+    };
+    let mut bed = Stepped::create(few, 30, 8);
+    for numbers in chunks(0..3000) {
+        bed.put(&spec(2), CACHE, &numbers);
+    }
+    let stats = bed.store.stats();
+    assert!(
+        (800..=1024).contains(&stats.blocks),
+        "{} blocks",
+        stats.blocks
+    );
+    assert!(stats.segments_free > 10);
+    bed.assert_whole(2, 2999, "the newest");
 }

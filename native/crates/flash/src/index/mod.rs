@@ -19,6 +19,9 @@ pub(crate) use spaces::{Space, SpaceConflict, Spaces};
 /// Ids looked up together, so that their cache misses overlap.
 const LOOKUP_KEYS: usize = 64;
 
+/// Part of an index in use above which it is short, percent.
+const SHORT_PERCENT: u64 = 95;
+
 /// Records, their table and their spaces.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -42,6 +45,11 @@ impl Index {
             blocks: 0,
             blocks_max,
         })
+    }
+
+    /// Whether so much of it is in use that blocks should go before others come.
+    pub(crate) fn is_short(&self) -> bool {
+        self.table.len() * 100 >= self.blocks_max * SHORT_PERCENT
     }
 
     /// Makes room in the table for so many blocks at once, if nothing is in it: a table that grows

@@ -99,7 +99,9 @@ impl Log {
         let segments = &state.segments;
         let waiting = !state.queues[of_kind(SegmentKind::Durable)].is_empty();
         let short = segments.free_count() + (self.wiped.len() as u32) < FREE_SEGMENTS_TARGET;
-        if short && let Some(oldest) = segments.oldest_cache() {
+        if (short || state.index.is_short())
+            && let Some(oldest) = segments.oldest_cache()
+        {
             return Some(oldest);
         }
         let in_use = segments.in_use(SegmentKind::Durable);
