@@ -14,7 +14,7 @@ const CACHE_SPACE: u32 = 2;
 const DURABLE_SPACE: u32 = 3;
 /// Numbers of cache blocks begin here, so that a number tells its space.
 const CACHE_FROM: u64 = 100_000;
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 30;
 const ROUNDS: u64 = 4;
 
 struct Random(u64);

@@ -171,14 +171,11 @@ fn a_scrub_finds_rot_and_drops_it() {
 }
 
 #[test]
-fn a_lost_head_costs_its_segment_and_no_more() {
+fn a_lost_head_is_made_good_by_the_footer_or_costs_its_segment() {
     let mut bed = Stepped::create(config(), 12, 8);
     for start in 0..4 {
-        bed.put(
-            &spec(2),
-            CACHE,
-            &(start * 50..start * 50 + 50).collect::<Vec<u64>>(),
-        );
+        let numbers: Vec<u64> = (start * 50..start * 50 + 50).collect();
+        bed.put(&spec(2), CACHE, &numbers);
     }
     let image = bed.image.clone();
     bed.store.close();
@@ -186,7 +183,18 @@ fn a_lost_head_costs_its_segment_and_no_more() {
     drop(bed);
     image.flip((4 << 20) + 30);
     let (mut bed, report) = Stepped::open(config(), &image, 2_000_000).expect("a store");
-    assert_eq!(report.segments_unreadable, 1);
+    assert_eq!(
+        (report.segments_headless, report.segments_unreadable),
+        (1, 0)
+    );
+    bed.assert_whole(2, 0, "of a segment without a head");
+    drop(bed);
+    image.flip((8 << 20) - 1);
+    let (mut bed, report) = Stepped::open(config(), &image, 2_000_000).expect("a store");
+    assert_eq!(
+        (report.segments_headless, report.segments_unreadable),
+        (0, 1)
+    );
     assert_eq!(bed.found(2, &[0]), [false]);
     bed.assert_whole(2, 199, "of another segment");
 }

@@ -7,7 +7,7 @@ mod support;
 use holdfast_flash::{ConfigError, Durability, FlashConfig, FlashError};
 use support::{Stepped, config, spec};
 
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 40;
 const SEGMENT_BYTES: u64 = 4 << 20;
 const SEGMENTS: u64 = 8;
 

@@ -36,18 +36,15 @@ impl Log {
             Flight::Sync { covered, wiped } => {
                 self.end_sync(&mut shared.state.lock(), &covered, &wiped, &result);
             }
-            Flight::Wipe { segment, memory } => {
+            Flight::Wipe {
+                segment,
+                page,
+                memory,
+            } => {
                 drop(memory);
                 let mut state = shared.state.lock();
                 self.count_write(&mut state, &result);
-                if state.health == Health::Failed {
-                    return;
-                }
-                if result.is_ok() {
-                    self.wiped.push(segment);
-                } else {
-                    state.segments.set_state(segment, SegmentState::Retired);
-                }
+                self.end_wipe(&mut state, segment, page, result.is_ok());
             }
             Flight::Footing { memory } => {
                 self.end_footing(&mut shared.state.lock(), memory, &result);

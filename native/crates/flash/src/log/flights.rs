@@ -7,8 +7,12 @@ pub(super) enum Flight {
     Batch { segment: u32, number: u32 },
     /// A segment's footer.
     Footer { segment: u32, memory: PageMemory },
-    /// Zeros over a segment's head.
-    Wipe { segment: u32, memory: PageMemory },
+    /// Zeros over the last page or the head of a segment.
+    Wipe {
+        segment: u32,
+        page: u32,
+        memory: PageMemory,
+    },
     /// A sync, and how many batches of each segment it covers.
     Sync {
         covered: Vec<(u32, u32)>,

@@ -9,7 +9,7 @@ use super::{Log, Shared};
 use crate::PageMemory;
 use crate::disk::{Action, Span};
 use crate::layout::{Entry, FLAG_REINSERTED, FooterTail, PAGE_BYTES, SegmentKind, decode_footer};
-use crate::state::{End, Fate, Payload, Pending, SegmentState, State, Target, of_kind};
+use crate::state::{End, Fate, Health, Payload, Pending, SegmentState, State, Target, of_kind};
 
 /// Pages of the first read of a footer.
 pub(crate) const FOOTER_READ_PAGES: u32 = 8;
@@ -388,12 +388,35 @@ impl Log {
             return;
         }
         state.segments.set_state(segment, SegmentState::Wiping);
+        let last = self.geometry.segment_pages() - 1;
+        self.wipe(segment, last);
+    }
+
+    /// Writes zeros over a page of a segment that is empty.
+    fn wipe(&mut self, segment: u32, page: u32) {
         let memory = PageMemory::new(PAGE_BYTES);
         let pieces = vec![Span::of(&memory)];
-        let offset = self.geometry.offset(segment, 0);
+        let offset = self.geometry.offset(segment, page);
         self.fly(
-            Flight::Wipe { segment, memory },
+            Flight::Wipe {
+                segment,
+                page,
+                memory,
+            },
             Action::Write { offset, pieces },
         );
+    }
+
+    /// A page of an empty segment was zeroed, or was not: first its last page, so that a free
+    /// segment whose head rots is not taken for what it was before, then its head.
+    pub(super) fn end_wipe(&mut self, state: &mut State, segment: u32, page: u32, well: bool) {
+        if state.health == Health::Failed {
+            return;
+        }
+        match (well, page) {
+            (false, _) => state.segments.set_state(segment, SegmentState::Retired),
+            (true, 0) => self.wiped.push(segment),
+            (true, _) => self.wipe(segment, 0),
+        }
     }
 }

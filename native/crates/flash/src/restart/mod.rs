@@ -39,7 +39,9 @@ pub struct OpenReport {
     pub segments_durable: u32,
     /// Segments without a footer, which were read batch by batch.
     pub segments_scanned: u32,
-    /// Segments whose head could not be read. They are not used; what lay there is lost.
+    /// Segments whose head could not be read and whose footer could.
+    pub segments_headless: u32,
+    /// Segments whose head could not be read, and no footer either. They are not used; what lay there is lost.
     pub segments_unreadable: u32,
     /// Entries read.
     pub entries: u64,
@@ -146,12 +148,28 @@ impl Opening<'_> {
             // Of a store that was here before.
             Ok(_) => Ok(None),
             Err(source @ LayoutError::Version { .. }) => Err(FlashError::Version { source }),
-            Err(_) => {
-                self.report.segments_unreadable += 1;
-                self.state.segments.retire_unread(segment);
-                Ok(None)
-            }
+            Err(_) => self.take_headless(segment),
         }
+    }
+
+    /// A segment whose head is rotten: its footer says as much. A free segment has none.
+    fn take_headless(&mut self, segment: u32) -> Result<Option<Used>, FlashError> {
+        let last = self.geometry.segment_pages() - 1;
+        let read = read_all(self.disk, &[(self.geometry.offset(segment, last), 1)])?;
+        let page = read.into_iter().find_map(Result::ok);
+        let tail = page.and_then(|page| FooterTail::decode(&page, &self.geometry).ok());
+        if let Some(tail) = tail.filter(|tail| tail.store == self.store) {
+            self.report.segments_headless += 1;
+            return Ok(Some(Used {
+                segment,
+                kind: tail.kind,
+                sequence: tail.sequence,
+                salt: tail.salt,
+            }));
+        }
+        self.report.segments_unreadable += 1;
+        self.state.segments.retire_unread(segment);
+        Ok(None)
     }
 
     fn read_footers(&mut self, used: &[Used]) -> Result<(), FlashError> {
