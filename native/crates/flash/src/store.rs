@@ -186,7 +186,8 @@ impl FlashStore {
     }
 
     /// Drops every block of the space. Its number must not be used again: after a restart
-    /// [`FlashStore::set_spaces_alive`] tells which ones are left.
+    /// [`FlashStore::set_spaces_alive`] tells which ones are left. Room of durable blocks comes
+    /// back as [`FlashStore::sweep`] passes over them.
     pub fn drop_space(&self, space: u32) {
         self.shared
             .state

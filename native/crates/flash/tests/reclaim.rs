@@ -246,3 +246,37 @@ fn a_full_index_makes_the_oldest_go_as_well() {
     assert!(stats.segments_free > 10);
     bed.assert_whole(2, 2999, "the newest");
 }
+
+#[test]
+fn segments_of_dropped_spaces_are_used_again() {
+    let mut bed = Stepped::create(config(), 12, 9);
+    for numbers in chunks(0..2 * PER_SEGMENT) {
+        bed.put(&spec(3), DURABLE, &numbers);
+        bed.put(&spec(2), CACHE, &numbers);
+    }
+    bed.put(&spec(5), DURABLE, &[1, 2, 3]);
+    bed.store.drop_space(3);
+    bed.store.drop_space(2);
+    // Room of durable blocks comes back with the sweep.
+    assert!(bed.store.stats().durable.live_bytes > 2 * (3 << 20));
+    assert_eq!(bed.store.sweep(bed.now, 0, u32::MAX), 0);
+    assert!(bed.store.stats().durable.live_bytes < 1 << 20);
+    for numbers in chunks(10_000..10_000 + 2 * PER_SEGMENT) {
+        bed.put(&spec(7), DURABLE, &numbers);
+    }
+    bed.store.drop_space(7);
+    // Without a sweep, segments are emptied of dropped spaces as they come up.
+    for start in 0..20 {
+        let start = 20_000 + start * PER_SEGMENT;
+        for numbers in chunks(start..start + PER_SEGMENT) {
+            bed.put(&spec(4), CACHE, &numbers);
+        }
+        let numbers: Vec<u64> = (50_000..50_020).collect();
+        bed.put(&spec(5), DURABLE, &numbers);
+        bed.delete(5, &numbers);
+        bed.settle();
+    }
+    for number in [1, 2, 3] {
+        bed.assert_whole(5, number, "beside dropped spaces");
+    }
+}

@@ -99,6 +99,8 @@ pub(crate) enum SpaceConflict {
 #[derive(Debug, Default)]
 pub(crate) struct Spaces {
     handles: NumberMap<u32, SpaceHandle>,
+    /// Those of dropped spaces that may still have records.
+    dropped: NumberMap<u32, SpaceHandle>,
     /// By handle minus one; `None` may be given out again.
     list: Vec<Option<Space>>,
 }
@@ -108,6 +110,12 @@ impl Spaces {
     #[inline]
     pub(crate) fn handle(&self, number: u32) -> Option<SpaceHandle> {
         self.handles.get(&number).copied()
+    }
+
+    /// Handles of a space that records may carry: its own, and that of before it was dropped.
+    pub(crate) fn handles_with_dropped(&self, number: u32) -> [Option<SpaceHandle>; 2] {
+        let dropped = self.dropped.get(&number).copied();
+        [self.handle(number), dropped]
     }
 
     /// The space of a handle that a record carries.
@@ -168,10 +176,12 @@ impl Spaces {
         }
         let vacant = |entry: &Option<Space>| entry.is_none_or(|space| space.records == 0);
         let index = self.list.iter().position(vacant)?;
-        if let Some(space) = self.list[index].take()
-            && !space.dropped
-        {
-            self.handles.remove(&space.number);
+        if let Some(space) = self.list[index].take() {
+            if space.dropped {
+                self.dropped.remove(&space.number);
+            } else {
+                self.handles.remove(&space.number);
+            }
         }
         Some(index)
     }
@@ -180,6 +190,7 @@ impl Spaces {
     pub(crate) fn drop_space(&mut self, number: u32) {
         if let Some(handle) = self.handles.remove(&number) {
             self.get_mut(handle).dropped = true;
+            self.dropped.insert(number, handle);
         }
     }
 

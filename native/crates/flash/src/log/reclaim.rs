@@ -106,7 +106,10 @@ impl Log {
         }
         let in_use = segments.in_use(SegmentKind::Durable);
         let full = in_use > 0 && in_use + 1 >= state.durable_segments_max();
-        if (short || full) && !self.cleaning_hopeless {
+        if (short || full) && self.cleaning_hopeless {
+            return segments.dead_durable();
+        }
+        if short || full {
             return segments.emptiest_durable(if waiting { 1 } else { DEAD_PERCENT_AHEAD });
         }
         None
@@ -189,7 +192,7 @@ impl Log {
             self.reclaim = None;
             return;
         }
-        state.forget_segment(segment);
+        state.forget_segment(segment, false);
         if let Some(reclaim) = &mut self.reclaim {
             reclaim.phase = Phase::Moving;
         }
@@ -372,15 +375,17 @@ impl Log {
         if state.segments.get(segment).readers > 0 {
             return;
         }
-        let found = state.segments.get(segment);
-        let needed = found.kind == SegmentKind::Durable && found.live_pages > 0;
-        if needed || reclaim.failed_tombstone {
+        let durable = state.segments.get(segment).kind == SegmentKind::Durable;
+        if state.segments.get(segment).live_pages > 0 {
+            // Cache blocks that could not be moved; durable ones only if their time is over.
+            state.forget_segment(segment, durable);
+        }
+        let left = state.segments.get(segment).live_pages > 0;
+        if left || reclaim.failed_tombstone {
+            // Not to be tried again before something has changed.
+            self.cleaning_hopeless |= left && durable;
             self.stand_back(state);
             return;
-        }
-        if found.live_pages > 0 {
-            // What could not be moved.
-            state.forget_segment(segment);
         }
         self.reclaim = None;
         if broken {

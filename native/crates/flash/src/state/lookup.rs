@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use holdfast_engine::{BlockId, Millis};
 use holdfast_index::Slot;
 
@@ -191,6 +193,7 @@ impl State {
 
     /// Drops every space but these: after a restart, those that the cluster still knows.
     pub(crate) fn keep_spaces(&mut self, alive: &[u32]) {
+        let alive: HashSet<u32> = alive.iter().copied().collect();
         for number in self.index.spaces().numbers() {
             if !alive.contains(&number) {
                 self.index.spaces_mut().drop_space(number);

@@ -50,19 +50,25 @@ impl State {
         Fate::Gone
     }
 
-    /// The slot of the block if it lies where the entry says.
+    /// The slot of the block if it lies where the entry says, also when its space was dropped.
     pub(crate) fn live_slot(&self, segment: u32, entry: &Entry) -> Option<Slot> {
-        let slot = self.find(entry)?;
         let page = self.geometry.page(segment, entry.page);
-        (self.index.record(slot).place.page() == Some(page)).then_some(slot)
+        let handles = self.index.spaces().handles_with_dropped(entry.space);
+        handles
+            .into_iter()
+            .flatten()
+            .filter_map(|space| self.index.find(space, &entry.id))
+            .find(|&slot| self.index.record(slot).place.page() == Some(page))
     }
 
-    /// Forgets every block that lies in a segment: a walk over all records.
-    pub(crate) fn forget_segment(&mut self, segment: u32) {
+    /// Forgets every block that lies in a segment, or those whose time is over: a walk over all
+    /// records, for what the entries do not tell.
+    pub(crate) fn forget_segment(&mut self, segment: u32, only_over: bool) {
         for slot in 0..self.index.slots_used() {
-            let place = self.index.record(slot).place;
-            let page = place.page().filter(|_| place.space() != 0);
-            if page.is_some_and(|page| self.geometry.split(page).0 == segment) {
+            let record = *self.index.record(slot);
+            let page = record.place.page().filter(|_| record.place.space() != 0);
+            let there = page.is_some_and(|page| self.geometry.split(page).0 == segment);
+            if there && (!only_over || self.is_over(&record)) {
                 self.counters.evicted += 1;
                 self.forget(slot);
             }

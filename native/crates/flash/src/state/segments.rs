@@ -264,6 +264,17 @@ impl Segments {
         oldest.map(|(number, _)| number)
     }
 
+    /// A durable segment of which nothing must be moved.
+    pub(crate) fn dead_durable(&self) -> Option<u32> {
+        self.iter()
+            .find(|&(number, segment)| {
+                segment.kind == SegmentKind::Durable
+                    && (segment.live_pages, segment.tombstones) == (0, 0)
+                    && self.is_complete(number, segment)
+            })
+            .map(|(number, _)| number)
+    }
+
     /// Whether it may be reclaimed: it is not written to, and its entries can be had.
     fn is_complete(&self, number: u32, segment: &Segment) -> bool {
         match segment.state {
