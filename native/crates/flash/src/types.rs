@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::sync::Arc;
 
 use holdfast_engine::{BlockId, PutKey, StoredBlock};
@@ -71,12 +72,13 @@ impl Location {
     }
 }
 
-/// Memory that a block is read into.
+/// Memory that a block is read into. A [`ReadEnd`] gives it back; as `Box<dyn Any>` it becomes
+/// again what it was.
 ///
 /// # Safety
 /// The memory stays where it is and as long as it is while the value lives and is not borrowed,
 /// also when the value is moved; nobody else touches it meanwhile.
-pub unsafe trait ReadRoom: Send {
+pub unsafe trait ReadRoom: Send + Any {
     /// The memory: at a page's boundary, and at least [`Location::room_bytes`] long.
     fn as_mut_slice(&mut self) -> &mut [u8];
 }

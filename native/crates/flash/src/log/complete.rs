@@ -83,7 +83,7 @@ impl Log {
         batch.memory = None;
         let mut items = std::mem::take(&mut batch.items);
         for item in &mut items {
-            state.release(item, kind);
+            self.let_go.extend(state.release(item, kind));
         }
         let failure = match &result {
             Ok(()) if state.health == Health::Serving => None,

@@ -20,7 +20,7 @@ use crate::disk::{Action, Completion, Disk, Operation};
 use crate::failures::{AppendFailure, ReadFailure};
 use crate::layout::{Geometry, SegmentKind, StoreId};
 use crate::random::random_number;
-use crate::state::{Ended, Health, State};
+use crate::state::{Ended, Health, Payload, State};
 use crate::types::{ReadDone, ReadEnd};
 use flights::{Flight, Flights};
 pub(crate) use reads::{check_room, end as read_end};
@@ -63,6 +63,8 @@ pub struct Log {
     reads_flying: u32,
     write_errors: u32,
     completions: Vec<Completion>,
+    /// Written payloads, let go of once the lock is free.
+    let_go: Vec<Payload>,
     /// Told once the lock is free.
     ended: Ended,
     reads_ended: Vec<(ReadDone, ReadEnd)>,
@@ -93,6 +95,7 @@ impl Log {
             reads_flying: 0,
             write_errors: 0,
             completions: Vec::new(),
+            let_go: Vec::new(),
             ended: Ended::new(),
             reads_ended: Vec::new(),
         }
@@ -196,6 +199,7 @@ impl Log {
 
     /// Calls whoever waits for an end, outside of the lock.
     fn tell(&mut self) {
+        self.let_go.clear();
         for (end, result) in self.ended.drain(..) {
             end.tell(result);
         }
@@ -235,7 +239,7 @@ impl Log {
             let items = writer.batches.into_iter().flat_map(|batch| batch.items);
             for mut item in items {
                 if item.payload.is_some() {
-                    state.release(&mut item, writer.kind);
+                    drop(state.release(&mut item, writer.kind));
                 }
                 state.fail(item, writer.kind, AppendFailure::Failed, &mut ended);
             }

@@ -1,4 +1,4 @@
-use super::{End, Health, Pending, State, Target, of_kind};
+use super::{End, Health, Payload, Pending, State, Target, of_kind};
 use crate::failures::AppendFailure;
 use crate::layout::SegmentKind;
 
@@ -6,15 +6,16 @@ use crate::layout::SegmentKind;
 pub(crate) type Ended = Vec<(End, Result<(), AppendFailure>)>;
 
 impl State {
-    /// The payload of an append is not needed any more.
-    pub(crate) fn release(&mut self, pending: &mut Pending, kind: SegmentKind) {
-        pending.payload = None;
+    /// The payload of an append is not needed any more. The caller lets go of it without the lock:
+    /// that may enter locks of its owner.
+    pub(crate) fn release(&mut self, pending: &mut Pending, kind: SegmentKind) -> Option<Payload> {
         if let Target::Block(_) = pending.target {
             self.queued_bytes -= u64::from(pending.entry.payload_bytes);
             if kind == SegmentKind::Durable {
                 self.durable_queued_pages -= u64::from(pending.entry.payload_pages());
             }
         }
+        pending.payload.take()
     }
 
     /// Something is written as well as it wants to be, in this segment: the index names it.
@@ -93,7 +94,7 @@ impl State {
         let queue = &mut self.queues[of_kind(kind)];
         let waiting: Vec<Pending> = queue.moves.drain(..).chain(queue.items.drain(..)).collect();
         for mut pending in waiting {
-            self.release(&mut pending, kind);
+            drop(self.release(&mut pending, kind));
             if let Target::Block(slot) = pending.target {
                 self.index.abort(slot);
             }
