@@ -39,7 +39,8 @@ pub enum Appended {
 }
 
 /// Told once for each queued block, with its tag, by the store's thread: a cache block was
-/// written and can be read, a durable one is on stable storage as well.
+/// written and can be read, a durable one is on stable storage as well. It must not wait for the
+/// store.
 pub type AppendDone = Arc<dyn Fn(u64, Result<(), AppendFailure>) + Send + Sync>;
 
 /// Told once for a delete: its tombstones are on stable storage, or may not be.
@@ -122,5 +123,6 @@ pub struct ReadEnd {
     pub result: Result<(), ReadFailure>,
 }
 
-/// Told once for each read, by the store's thread or, when it is refused, by the caller's.
+/// Told once for each read, by the store's thread or, when it is refused, by the caller's. It must
+/// not wait for the store.
 pub type ReadDone = Arc<dyn Fn(ReadEnd) + Send + Sync>;
