@@ -7,13 +7,18 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
+use holdfast_engine::SpaceSpec;
 use holdfast_flash::{AppendFailure, Appended, Durability, FlashConfig};
 use support::{Stepped, config, spec};
 
 const CACHE_SPACE: u32 = 2;
 const DURABLE_SPACE: u32 = 3;
+const TTL_SPACE: u32 = 4;
 /// Numbers of cache blocks begin here, so that a number tells its space.
 const CACHE_FROM: u64 = 100_000;
+/// Numbers of cache blocks with a time to live begin here.
+const TTL_FROM: u64 = 200_000;
+const TTL_S: u32 = 60;
 const SEEDS: u64 = 30;
 const ROUNDS: u64 = 4;
 
@@ -43,6 +48,8 @@ struct Known {
     /// Grows with every append and delete that is asked for.
     version: u64,
     appended: bool,
+    /// When it was appended last.
+    at: u64,
 }
 
 type Deletes = Vec<(Vec<(u64, u64)>, Receiver<Result<(), AppendFailure>>)>;
@@ -56,10 +63,10 @@ struct Work {
 }
 
 fn space_of(number: u64) -> u32 {
-    if number >= CACHE_FROM {
-        CACHE_SPACE
-    } else {
-        DURABLE_SPACE
+    match number {
+        TTL_FROM.. => TTL_SPACE,
+        CACHE_FROM.. => CACHE_SPACE,
+        _ => DURABLE_SPACE,
     }
 }
 
@@ -69,7 +76,11 @@ impl Work {
             expected: Expected::Gone,
             version: 0,
             appended: false,
+            at: 0,
         });
+        if appended {
+            known.at = self.bed.now;
+        }
         known.expected = Expected::Either;
         known.version += 1;
         known.appended = appended;
@@ -77,24 +88,27 @@ impl Work {
     }
 
     fn append(&mut self) {
-        let durable = self.random.below(3) == 0;
+        let (from, numbers_max) = match self.random.below(7) {
+            0 | 1 => (0, 300),
+            2 => (TTL_FROM, 300),
+            _ => (CACHE_FROM, 3000),
+        };
         let count = 1 + self.random.below(30);
         let mut numbers: Vec<u64> = (0..count)
-            .map(|_| match durable {
-                true => self.random.below(300),
-                false => CACHE_FROM + self.random.below(3000),
-            })
+            .map(|_| from + self.random.below(numbers_max))
             .collect();
         numbers.sort_unstable();
         numbers.dedup();
         self.write_id += 1;
-        let (space, durability) = match durable {
-            true => (DURABLE_SPACE, Durability::Durable),
-            false => (CACHE_SPACE, Durability::Cache),
+        let durability = match from {
+            0 => Durability::Durable,
+            _ => Durability::Cache,
         };
-        let appended = self
-            .bed
-            .append(&spec(space), durability, &numbers, self.write_id);
+        let spec = SpaceSpec {
+            ttl_s: if from == TTL_FROM { TTL_S } else { 0 },
+            ..spec(space_of(from))
+        };
+        let appended = self.bed.append(&spec, durability, &numbers, self.write_id);
         for (number, appended) in numbers.into_iter().zip(appended) {
             if appended == Appended::Queued {
                 self.asked(number, true);
@@ -153,6 +167,7 @@ impl Work {
     }
 
     fn step(&mut self) {
+        self.bed.now += self.random.below(1000);
         match self.random.below(12) {
             0..=5 => self.append(),
             6 => self.delete(),
@@ -191,6 +206,8 @@ impl Work {
                 Expected::Gone => assert!(!found, "{what}: block {number} came back: {known:?}"),
                 Expected::Either => {}
             }
+            let over = space == TTL_SPACE && self.bed.now >= known.at + u64::from(TTL_S) * 1000;
+            assert!(!(found && over), "{what}: block {number} outlived its time");
             if found {
                 self.bed.assert_whole(space, number, what);
             }
