@@ -6,8 +6,8 @@ pub const EXTENT_BYTES_MIN: u64 = 1 << 20;
 pub const EXTENT_BYTES_MAX: u64 = 256 << 20;
 /// Extents unless configured, bytes.
 pub const EXTENT_BYTES_DEFAULT: u64 = 16 << 20;
-/// Slots that one engine can number (28 bits).
-pub const SLOTS_MAX: u64 = 1 << 28;
+/// Slots that one engine can number.
+pub const SLOTS_MAX: u64 = holdfast_index::SLOTS_MAX;
 
 /// What one engine is made of. Fixed for its life.
 #[derive(Debug, Clone, PartialEq)]

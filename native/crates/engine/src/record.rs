@@ -4,7 +4,7 @@ use crate::BlockId;
 use crate::eviction::BlockWord;
 
 /// Number of a slot: the extent's number above, the slot's place in the extent below (28 bits).
-pub(crate) type Slot = u32;
+pub(crate) use holdfast_index::Slot;
 
 /// Handle of a space on this engine, 1 to [`SPACES_MAX`]; 0 marks a free record.
 pub(crate) type SpaceHandle = u16;

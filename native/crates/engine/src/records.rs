@@ -3,8 +3,8 @@ use std::ops::{Index, IndexMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::memory::AnonymousMap;
 use crate::record::Record;
+use holdfast_index::AnonymousMap;
 
 /// Above this the records lie in pages of their own, fresh and untouched, so that giving an
 /// extent its records costs no time in proportion to their number. Small pages: the first touch of

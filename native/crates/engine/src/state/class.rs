@@ -4,8 +4,8 @@ use crate::eviction::{
     SlotRanks,
 };
 use crate::extent::Extents;
-use crate::memory::prefetch;
 use crate::record::{Slot, SlotState};
+use holdfast_index::prefetch;
 
 use super::spaces::Spaces;
 

@@ -18,11 +18,11 @@ use std::io;
 
 use crate::eviction::EvictionPolicy;
 use crate::extent::{Extent, Extents, NO_CLASS};
-use crate::hash::{IdHash, NumberMap};
-use crate::index::{SlotHashes, Table};
-use crate::memory::prefetch;
 use crate::record::{Record, Slot, SlotState, SpaceHandle};
 use crate::{BlockId, EngineConfig, EvictionConfig, Millis};
+use holdfast_index::prefetch;
+use holdfast_index::{IdHash, NumberMap};
+use holdfast_index::{SlotHashes, Table};
 
 use class::{Class, SLOT_ALIGN};
 use pins::Pins;

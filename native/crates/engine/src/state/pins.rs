@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use crate::Millis;
-use crate::hash::NumberMap;
 use crate::record::Slot;
+use holdfast_index::NumberMap;
 
 /// What holds one slot.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-use crate::hash::NumberMap;
 use crate::record::{SPACES_MAX, SpaceHandle};
 use crate::{Millis, SpaceSpec};
+use holdfast_index::NumberMap;
 
 /// Parts of its time to live to which the age of a block is known.
 const AGE_PARTS: u64 = 64;

@@ -73,7 +73,7 @@ impl State {
     /// When one does not match.
     #[doc(hidden)]
     pub(crate) fn verify(&self) {
-        let mut used = crate::hash::NumberMap::<u32, u64>::default();
+        let mut used = holdfast_index::NumberMap::<u32, u64>::default();
         let (mut indexed, mut blocks) = (0, 0);
         for (number, extent) in self.extents.iter().enumerate() {
             if extent.class == NO_CLASS {

@@ -1,5 +1,5 @@
 use crate::TenantStats;
-use crate::hash::NumberMap;
+use holdfast_index::NumberMap;
 
 /// What one tenant holds and may hold.
 #[derive(Debug, Default, Clone, Copy)]

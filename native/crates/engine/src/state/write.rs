@@ -3,10 +3,10 @@ use std::collections::HashSet;
 use super::place::{ExtentMove, Placed};
 use super::{LOOKUP_KEYS, State};
 use crate::eviction::{Admission, EvictionPolicy};
-use crate::memory::prefetch;
 use crate::record::{Record, Slot, SlotState, SpaceHandle};
 use crate::state::class::Class;
 use crate::{BlockId, BlockLocation, Millis, PutKey, RefusedReason, SpaceSpec};
+use holdfast_index::prefetch;
 
 /// Times that one put may let go of the lock; the keys that are left then are busy.
 const STEPS_MAX: u32 = 65_536;

@@ -1,9 +1,8 @@
 use std::io;
 use std::slice;
 
-use super::bucket::{BUCKET_ENTRIES, Bucket};
+use crate::bucket::{BUCKET_ENTRIES, Bucket};
 use crate::memory::{AnonymousMap, prefetch};
-use crate::record::Slot;
 
 /// Entries per hundred places above which the table begins to grow.
 const LOAD_PERCENT_MAX: u64 = 95;
@@ -17,8 +16,14 @@ const BUCKETS_CARRIED: u32 = 2;
 /// Entries pushed around by one insertion before it gives up.
 const MOVES_MAX: u32 = 500;
 
+/// Number of a place where a block's record lies, below [`SLOTS_MAX`].
+pub type Slot = u32;
+
+/// Slots that a table can tell apart (28 bits).
+pub const SLOTS_MAX: u64 = 1 << 28;
+
 /// How the table learns the hash of a slot that it holds, when it must move the entry.
-pub(crate) trait SlotHashes {
+pub trait SlotHashes {
     /// Hash of the id in the slot.
     fn hash_of(&self, slot: Slot) -> u64;
     /// Tells that `hash_of(slot)` comes soon.
@@ -26,8 +31,8 @@ pub(crate) trait SlotHashes {
 }
 
 /// Where one id can lie: two buckets and a tag.
-#[derive(Clone, Copy)]
-pub(crate) struct Probe {
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
     first: u32,
     second: u32,
     tag: u8,
@@ -40,7 +45,8 @@ pub(crate) struct Probe {
 /// and stretching the table moves every entry to the right or not at all. Old buckets are carried
 /// over from the last to the first, two with each insertion; `old_left` of them are still where
 /// they were.
-pub(crate) struct Table {
+#[derive(Debug)]
+pub struct Table {
     memory: AnonymousMap,
     buckets_max: u32,
     buckets: u32,
@@ -57,7 +63,10 @@ impl Table {
     ///
     /// What is there from the start is made resident now, on huge pages if they are asked for. A
     /// table that grows uses small pages: the first touch of a huge one takes milliseconds.
-    pub(crate) fn new(entries_max: u64, entries: u64, huge_pages: bool) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What the kernel said when it refused the address space.
+    pub fn new(entries_max: u64, entries: u64, huge_pages: bool) -> io::Result<Self> {
         // Room for one more growth step than the last that is needed.
         let buckets_max = buckets_for(entries_max).max(BUCKETS_MIN);
         let buckets_max = buckets_max + buckets_max / GROWTH_PARTS + 1;
@@ -78,19 +87,24 @@ impl Table {
     }
 
     /// Entries held.
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.entries
     }
 
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
     /// Memory that the table occupies now, bytes.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let bytes = self.buckets as usize * size_of::<Bucket>();
         bytes.next_multiple_of(self.memory.page_bytes()) as u64
     }
 
     /// Where an id of this hash lies, valid until the next insertion. Begins to fetch it.
     #[inline]
-    pub(crate) fn probe(&self, hash: u64) -> Probe {
+    pub fn probe(&self, hash: u64) -> Probe {
         let probe = self.place(hash);
         prefetch(self.bucket_ptr(probe.first));
         prefetch(self.bucket_ptr(probe.second));
@@ -148,7 +162,7 @@ impl Table {
 
     /// First slot with the probe's tag, to be fetched before [`Table::find`] compares ids.
     #[inline]
-    pub(crate) fn first_candidate(&self, probe: Probe) -> Option<Slot> {
+    pub fn first_candidate(&self, probe: Probe) -> Option<Slot> {
         for number in [probe.first, probe.second] {
             let bucket = self.bucket(number);
             let matches = bucket.matches(probe.tag);
@@ -161,7 +175,7 @@ impl Table {
 
     /// The slot for which `is_it` holds, among those that the probe leads to.
     #[inline]
-    pub(crate) fn find(&self, probe: Probe, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
+    pub fn find(&self, probe: Probe, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
         for number in [probe.first, probe.second] {
             let bucket = self.bucket(number);
             let mut matches = bucket.matches(probe.tag);
@@ -182,7 +196,7 @@ impl Table {
     /// Adds a slot whose id has this hash; the caller knows that it is not there.
     ///
     /// False when no place was found, which takes thousands of colliding ids.
-    pub(crate) fn insert(&mut self, hash: u64, slot: Slot, hashes: &impl SlotHashes) -> bool {
+    pub fn insert(&mut self, hash: u64, slot: Slot, hashes: &impl SlotHashes) -> bool {
         self.grow(hashes);
         let placed = self.settle(hash, slot, hashes);
         self.entries += u64::from(placed);
@@ -190,7 +204,10 @@ impl Table {
     }
 
     /// Takes a slot out; the caller knows that it is there.
-    pub(crate) fn remove(&mut self, hash: u64, slot: Slot) {
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn remove(&mut self, hash: u64, slot: Slot) {
         let probe = self.place(hash);
         for number in [probe.first, probe.second] {
             let bucket = self.bucket_mut(number);

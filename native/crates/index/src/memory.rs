@@ -10,7 +10,7 @@ const PAGE_BYTES: usize = 4096;
 ///
 /// For tables that grow in place: addresses stay, untouched pages cost nothing.
 #[derive(Debug)]
-pub(crate) struct AnonymousMap {
+pub struct AnonymousMap {
     start: NonNull<u8>,
     bytes: usize,
     huge_pages: bool,
@@ -23,7 +23,10 @@ unsafe impl Sync for AnonymousMap {}
 
 impl AnonymousMap {
     /// Reserves `bytes` (at least 1), asking for huge pages when told to.
-    pub(crate) fn new(bytes: usize, huge_pages: bool) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What the kernel said when it refused.
+    pub fn new(bytes: usize, huge_pages: bool) -> io::Result<Self> {
         // SAFETY: a fresh private mapping at an address of the kernel's choice.
         let start = unsafe {
             libc::mmap(
@@ -51,20 +54,20 @@ impl AnonymousMap {
     }
 
     /// Makes the first `bytes` resident now, as far as the kernel will.
-    pub(crate) fn populate(&self, bytes: usize) {
-        debug_assert!(bytes <= self.bytes);
+    pub fn populate(&self, bytes: usize) {
+        assert!(bytes <= self.bytes, "populating beyond the mapping");
         // SAFETY: a range of our own mapping; populating changes no byte. A refusal only means
         // that pages are made when they are touched.
         unsafe { libc::madvise(self.start.as_ptr().cast(), bytes, libc::MADV_POPULATE_WRITE) };
     }
 
     /// First byte.
-    pub(crate) fn start(&self) -> NonNull<u8> {
+    pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 
     /// Unit in which memory becomes resident, bytes; the larger when in doubt.
-    pub(crate) fn page_bytes(&self) -> usize {
+    pub fn page_bytes(&self) -> usize {
         if self.huge_pages {
             HUGE_PAGE_BYTES
         } else {
@@ -72,8 +75,8 @@ impl AnonymousMap {
         }
     }
 
-    /// First byte.
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
+    /// First byte, as a bare pointer.
+    pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 }
@@ -87,7 +90,7 @@ impl Drop for AnonymousMap {
 
 /// Asks the processor to fetch the cache line of `address` for reading.
 #[inline]
-pub(crate) fn prefetch<T>(address: *const T) {
+pub fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing and faults on no address.
     unsafe {

@@ -1,20 +1,18 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use crate::BlockId;
-
 /// Seeded hash of block ids.
 ///
 /// Ids are hashes already, but a client may send any bytes it likes: without a secret seed it
 /// could fill one bucket of the index on purpose.
-#[derive(Clone, Copy)]
-pub(crate) struct IdHash {
+#[derive(Debug, Clone, Copy)]
+pub struct IdHash {
     seeds: [u64; 3],
 }
 
 impl IdHash {
     /// A hash with seeds from the operating system.
-    pub(crate) fn random() -> Self {
+    pub fn random() -> Self {
         let state = RandomState::new();
         let seeds = [1u64, 2, 3].map(|number| {
             let mut hasher = state.build_hasher();
@@ -26,7 +24,7 @@ impl IdHash {
 
     /// 64 well mixed bits.
     #[inline]
-    pub(crate) fn of(&self, id: &BlockId) -> u64 {
+    pub fn of(&self, id: &[u8; 16]) -> u64 {
         let value = u128::from_le_bytes(*id);
         let mixed = fold(
             value as u64 ^ self.seeds[0],
@@ -43,8 +41,8 @@ fn fold(left: u64, right: u64) -> u64 {
 }
 
 /// Hasher for small integer keys (slots, spaces) of the maps beside the index.
-#[derive(Default, Clone, Copy)]
-pub(crate) struct NumberHasher(u64);
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
@@ -67,5 +65,5 @@ impl Hasher for NumberHasher {
 }
 
 /// Map from small integer keys that no client chooses.
-pub(crate) type NumberMap<K, V> =
+pub type NumberMap<K, V> =
     std::collections::HashMap<K, V, std::hash::BuildHasherDefault<NumberHasher>>;

@@ -1,9 +1,9 @@
 use std::mem::size_of;
 
-use crate::record::Slot;
+use crate::Slot;
 
 /// Entries of one bucket.
-pub(super) const BUCKET_ENTRIES: usize = 14;
+pub(crate) const BUCKET_ENTRIES: usize = 14;
 
 const COUNT_AT: usize = 14;
 const HIGH_AT: usize = 15;
@@ -14,7 +14,7 @@ const LOW_AT: usize = 22;
 /// Bytes 0-13 tags; 14 count; 15-21 the slots' highest four bits, two slots a byte; 22-63 the
 /// slots' lower 24 bits, little endian. Entries 0 to count-1 are in use.
 #[repr(C, align(64))]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     bytes: [u8; 64],
 }
 
@@ -23,20 +23,20 @@ const _: () = assert!(size_of::<Bucket>() == 64);
 impl Bucket {
     /// Entries in use.
     #[inline]
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         usize::from(self.bytes[COUNT_AT])
     }
 
     /// Bit `n` is set when entry `n` is in use and carries `tag`.
     #[inline]
-    pub(super) fn matches(&self, tag: u8) -> u32 {
+    pub(crate) fn matches(&self, tag: u8) -> u32 {
         let used = (1u32 << self.count()) - 1;
         equal_bytes(&self.bytes, tag) & used
     }
 
     /// Slot of one entry.
     #[inline]
-    pub(super) fn slot(&self, entry: usize) -> Slot {
+    pub(crate) fn slot(&self, entry: usize) -> Slot {
         // The byte before the low part is read along and shifted out, so that the last entry
         // needs no byte after the bucket.
         let at = LOW_AT - 1 + 3 * entry;
@@ -62,7 +62,7 @@ impl Bucket {
     }
 
     /// Adds an entry; false when the bucket is full.
-    pub(super) fn push(&mut self, tag: u8, slot: Slot) -> bool {
+    pub(crate) fn push(&mut self, tag: u8, slot: Slot) -> bool {
         let count = self.count();
         if count == BUCKET_ENTRIES {
             return false;
@@ -73,7 +73,7 @@ impl Bucket {
     }
 
     /// Takes an entry out; the last one takes its place.
-    pub(super) fn take(&mut self, entry: usize) -> Slot {
+    pub(crate) fn take(&mut self, entry: usize) -> Slot {
         let slot = self.slot(entry);
         let last = self.count() - 1;
         let (tag, moved) = (self.bytes[last], self.slot(last));
@@ -83,7 +83,7 @@ impl Bucket {
     }
 
     /// Replaces an entry and returns the slot that was there.
-    pub(super) fn replace(&mut self, entry: usize, tag: u8, slot: Slot) -> Slot {
+    pub(crate) fn replace(&mut self, entry: usize, tag: u8, slot: Slot) -> Slot {
         let old = self.slot(entry);
         self.set(entry, tag, slot);
         old

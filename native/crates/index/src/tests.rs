@@ -3,9 +3,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::bucket::{BUCKET_ENTRIES, Bucket};
-use super::{SlotHashes, Table};
-use crate::record::Slot;
+use crate::bucket::{BUCKET_ENTRIES, Bucket};
+use crate::{Slot, SlotHashes, Table};
 
 #[derive(Default)]
 struct Hashes(RefCell<Vec<u64>>);
