@@ -33,6 +33,8 @@ DATA_NODES = DATA + PARITY
 REDUNDANCY = f"ec:{DATA}+{PARITY}"
 SET = SET_BYTES // 2
 ARENA_MIB = 512
+LANES = 2
+"""Connections to each node: what clients have unless told otherwise."""
 HELD_IN_MAP_MS = 600_000
 """A node that stands still is not marked down: clients have to do without the map's help."""
 WARM_UP = 16
@@ -45,6 +47,7 @@ def measure(pairs: int, sample_bytes: int, latencies: int) -> list[Figure]:
         raw_peer(SET_BYTES) as peer,
         bed(
             transport="tcp",
+            lanes=LANES,
             data_nodes=DATA_NODES,
             arena_mib=ARENA_MIB,
             down_after_ms=HELD_IN_MAP_MS,
@@ -57,7 +60,7 @@ def measure(pairs: int, sample_bytes: int, latencies: int) -> list[Figure]:
         degraded = _degraded(here, reader, pairs, sample_bytes)
     with (
         raw_peer(SET_BYTES) as peer,
-        bed(transport="tcp", data_nodes=DATA_NODES, arena_mib=ARENA_MIB) as here,
+        bed(transport="tcp", lanes=LANES, data_nodes=DATA_NODES, arena_mib=ARENA_MIB) as here,
     ):
         put = _put_pairs(here, peer, pairs, sample_bytes)
     return [put, get, degraded, stalled]
